@@ -1,0 +1,1 @@
+//! The deterministic commands and records of containers and objects. Pure.

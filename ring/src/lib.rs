@@ -1,0 +1,1 @@
+//! The consistent-hash ring: builder, plans, epochs and the assignment table. Pure.

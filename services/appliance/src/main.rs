@@ -1,0 +1,3 @@
+//! The ringfort binary: everything in one process, and the operator commands.
+
+fn main() {}

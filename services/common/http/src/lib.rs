@@ -1,0 +1,1 @@
+//! HTTP server plumbing shared by every port: accept loop, limits, request ids, graceful stop.

@@ -1,0 +1,1 @@
+//! Metadata groups: replicated state machines over slots, on Raft.

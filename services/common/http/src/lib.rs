@@ -1,1 +1,23 @@
 //! HTTP server plumbing shared by every port: accept loop, limits, request ids, graceful stop.
+//!
+//! hyper parses and writes HTTP/1.1; this crate adds what a port open to anybody needs and hyper leaves out, at next to
+//! no cost per request: one sweep per second looks at all connections instead of a timer for each of them.
+//!
+//! ```text
+//!  Listener (TCP, unix) -> accept loop -> connection task (hyper) -> service
+//!                             |                  |
+//!                             +---- Sweeper -----+   closes: slow heads, idle and stalled connections
+//! ```
+
+mod connection;
+mod limits;
+mod listener;
+mod meter;
+mod request_id;
+mod server;
+mod sweeper;
+
+pub use limits::Limits;
+pub use listener::Listener;
+pub use request_id::RequestId;
+pub use server::{Server, ServerError};

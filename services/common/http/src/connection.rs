@@ -1,0 +1,218 @@
+//! One connection: what the sweeper needs to know about it, kept in a few atomics by the I/O wrapper and the service.
+
+use http_body::{Body, Frame, SizeHint};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Where a connection is in its life. `Idle -> Head -> Busy -> Idle -> ...`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Waits for the first byte of a request.
+    Idle,
+    /// Reads a head.
+    Head,
+    /// A request is being answered.
+    Busy,
+}
+
+/// The server's coarse clock: milliseconds, set by the sweeper.
+#[derive(Debug, Default)]
+pub(crate) struct CoarseClock(AtomicU64);
+
+impl CoarseClock {
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_ms(&self, ms: u64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+}
+
+/// What the sweeper looks at.
+#[derive(Debug)]
+pub(crate) struct ConnectionState {
+    clock: Arc<CoarseClock>,
+    phase: AtomicU8,
+    /// When the phase began.
+    since_ms: AtomicU64,
+    /// When a byte last moved.
+    moved_ms: AtomicU64,
+    read_waits: AtomicBool,
+    write_waits: AtomicBool,
+}
+
+impl ConnectionState {
+    pub(crate) fn new(clock: Arc<CoarseClock>) -> Self {
+        let now = clock.now_ms();
+        Self {
+            clock,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since_ms: AtomicU64::new(now),
+            moved_ms: AtomicU64::new(now),
+            read_waits: AtomicBool::new(false),
+            write_waits: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            _ => Phase::Busy,
+        }
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        let now = self.clock.now_ms();
+        self.since_ms.store(now, Ordering::Relaxed);
+        self.moved_ms.store(now, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn in_phase_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.since_ms.load(Ordering::Relaxed))
+    }
+
+    /// How long the client has kept us waiting, if it does.
+    pub(crate) fn stalled_ms(&self, now_ms: u64) -> Option<u64> {
+        let waits = self.read_waits.load(Ordering::Relaxed) || self.write_waits.load(Ordering::Relaxed);
+        waits.then(|| now_ms.saturating_sub(self.moved_ms.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn write_waits(&self) -> bool {
+        self.write_waits.load(Ordering::Relaxed)
+    }
+
+    fn moved(&self) {
+        self.moved_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+    }
+
+    fn did_read(&self, bytes: usize) {
+        self.moved();
+        if bytes > 0 && self.phase() == Phase::Idle {
+            self.enter(Phase::Head);
+        }
+    }
+}
+
+/// A stream that notes its progress.
+pub(crate) struct NotedStream<T> {
+    inner: T,
+    state: Arc<ConnectionState>,
+}
+
+impl<T> NotedStream<T> {
+    pub(crate) fn new(inner: T, state: Arc<ConnectionState>) -> Self {
+        Self { inner, state }
+    }
+
+    fn note_write(&self, polled: &Poll<io::Result<usize>>) {
+        self.state.write_waits.store(polled.is_pending(), Ordering::Relaxed);
+        if matches!(polled, Poll::Ready(Ok(1..))) {
+            self.state.moved();
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for NotedStream<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(cx, buf);
+        self.state.read_waits.store(polled.is_pending(), Ordering::Relaxed);
+        if polled.is_ready() {
+            self.state.did_read(buf.filled().len() - before);
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for NotedStream<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.note_write(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.note_write(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// Runs once when a request's answer has been produced whole, or was given up.
+pub(crate) struct RequestGuard<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> RequestGuard<F> {
+    pub(crate) fn new(end: F) -> Self {
+        Self(Some(end))
+    }
+}
+
+impl<F: FnOnce()> Drop for RequestGuard<F> {
+    fn drop(&mut self) {
+        if let Some(end) = self.0.take() {
+            end();
+        }
+    }
+}
+
+/// A reply body that tells when it ends. `None` is the empty body of an answer of our own.
+pub(crate) struct NotedBody<B, G> {
+    inner: Option<Pin<Box<B>>>,
+    _guard: G,
+}
+
+impl<B, G> NotedBody<B, G> {
+    pub(crate) fn new(inner: Option<B>, guard: G) -> Self {
+        Self { inner: inner.map(Box::pin), _guard: guard }
+    }
+}
+
+impl<B: Body, G: Unpin> Body for NotedBody<B, G> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        match &mut self.inner {
+            Some(inner) => inner.as_mut().poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(|inner| inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |inner| inner.size_hint())
+    }
+}

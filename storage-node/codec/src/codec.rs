@@ -37,7 +37,8 @@ impl EcCodec {
     }
 
     fn with_kernel(k: u8, m: u8, kernel: Kernel) -> Result<Self, CodecError> {
-        let code = ReedSolomon::new(usize::from(k), usize::from(m)).map_err(|_| CodecError::Shape { k, m })?;
+        let code =
+            ReedSolomon::new(usize::from(k), usize::from(m)).map_err(|_| CodecError::Shape { k, m })?;
         let data: Vec<u8> = (0..k).collect();
         let parity: Vec<u8> = (0..m).map(|row| row.wrapping_add(k)).collect();
         let parity = kernel.prepare(&coefficients(&code, &data, &parity)?);
@@ -108,7 +109,8 @@ impl EcCodec {
                 .enumerate()
                 .map(|(index, scratch)| body.stripe(layout, index, &range, &mut scratch[..range.len()]))
                 .collect();
-            let mut outputs: Vec<&mut [u8]> = parity.iter_mut().map(|bytes| &mut bytes[range.clone()]).collect();
+            let mut outputs: Vec<&mut [u8]> =
+                parity.iter_mut().map(|bytes| &mut bytes[range.clone()]).collect();
             self.shared.parity.apply(&inputs, &mut outputs);
         }
         parity
@@ -139,7 +141,8 @@ impl EcCodec {
         let mut results: Vec<Vec<u8>> = wanted.iter().map(|_| vec![0; len]).collect();
         for range in stripes(len, self.stripe_len()) {
             let inputs: Vec<&[u8]> = chosen.iter().map(|(_, bytes)| &bytes[range.clone()]).collect();
-            let mut outputs: Vec<&mut [u8]> = results.iter_mut().map(|bytes| &mut bytes[range.clone()]).collect();
+            let mut outputs: Vec<&mut [u8]> =
+                results.iter_mut().map(|bytes| &mut bytes[range.clone()]).collect();
             multiplier.apply(&inputs, &mut outputs);
         }
         Ok(results)
@@ -258,7 +261,8 @@ mod tests {
     fn wrong_fragments_are_errors() {
         let codec = EcCodec::new(2, 1).unwrap();
         let good = [0u8; 64];
-        let rebuild = |available: &[(u8, &[u8])], wanted: u8| codec.reconstruct_fragment(100, available, wanted);
+        let rebuild =
+            |available: &[(u8, &[u8])], wanted: u8| codec.reconstruct_fragment(100, available, wanted);
         assert_eq!(rebuild(&[(0, &good)], 1), Err(CodecError::TooFew { available: 1, needed: 2 }));
         assert_eq!(rebuild(&[(0, &good), (0, &good)], 1), Err(CodecError::Duplicate { index: 0 }));
         assert_eq!(rebuild(&[(0, &good), (3, &good)], 1), Err(CodecError::Index { index: 3, count: 3 }));
@@ -272,7 +276,8 @@ mod tests {
     #[test]
     fn every_kernel_gives_the_same_fragments() {
         let chunk = body(70_001);
-        let expected = EcCodec::with_kernel(5, 7, Kernel::Portable).unwrap().encode(std::slice::from_ref(&chunk));
+        let expected =
+            EcCodec::with_kernel(5, 7, Kernel::Portable).unwrap().encode(std::slice::from_ref(&chunk));
         for kernel in Kernel::supported() {
             let codec = EcCodec::with_kernel(5, 7, kernel).unwrap();
             assert_eq!(codec.encode(std::slice::from_ref(&chunk)), expected, "{codec:?}");

@@ -55,7 +55,8 @@ impl Layout {
             let index = at / self.fragment_len;
             let within = at % self.fragment_len;
             let take = (self.fragment_len - within).min(range.end - at);
-            let index = u8::try_from(index).expect("a byte of the chunk lies in one of at most 255 data fragments");
+            let index =
+                u8::try_from(index).expect("a byte of the chunk lies in one of at most 255 data fragments");
             pieces.push(FragmentRange { index, range: within..within + take });
             at += take;
         }
@@ -160,9 +161,15 @@ mod tests {
 
     #[test]
     fn fragment_lengths() {
-        for (k, chunk_len, expected) in
-            [(4, 0, 0), (4, 1, 64), (4, 256, 64), (4, 257, 128), (4, 1 << 20, 1 << 18), (3, 4 << 20, 1_398_144), (1, 5, 64)]
-        {
+        for (k, chunk_len, expected) in [
+            (4, 0, 0),
+            (4, 1, 64),
+            (4, 256, 64),
+            (4, 257, 128),
+            (4, 1 << 20, 1 << 18),
+            (3, 4 << 20, 1_398_144),
+            (1, 5, 64),
+        ] {
             assert_eq!(Layout::new(k, chunk_len).unwrap().fragment_len(), expected, "{k} {chunk_len}");
         }
         assert!(matches!(Layout::new(1, u32::MAX), Err(CodecError::ChunkTooLong { .. })));

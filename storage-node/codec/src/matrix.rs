@@ -41,7 +41,11 @@ impl Coefficients {
 }
 
 /// The rows that compute the fragments `wanted` from the fragments `chosen`, exactly `k` different ones.
-pub(crate) fn coefficients(code: &ReedSolomon, chosen: &[u8], wanted: &[u8]) -> Result<Coefficients, CodecError> {
+pub(crate) fn coefficients(
+    code: &ReedSolomon,
+    chosen: &[u8],
+    wanted: &[u8],
+) -> Result<Coefficients, CodecError> {
     let k = code.data_shard_count();
     let mut fragments: Vec<Option<Vec<u8>>> = vec![None; code.total_shard_count()];
     for (position, index) in chosen.iter().enumerate() {
@@ -52,9 +56,9 @@ pub(crate) fn coefficients(code: &ReedSolomon, chosen: &[u8], wanted: &[u8]) -> 
     code.reconstruct(&mut fragments).map_err(|error| CodecError::Code { reason: error.to_string() })?;
     let mut rows = Vec::with_capacity(k * wanted.len());
     for index in wanted {
-        let row = fragments[usize::from(*index)].as_deref().ok_or_else(|| CodecError::Code {
-            reason: format!("fragment {index} was not computed"),
-        })?;
+        let row = fragments[usize::from(*index)]
+            .as_deref()
+            .ok_or_else(|| CodecError::Code { reason: format!("fragment {index} was not computed") })?;
         rows.extend_from_slice(row);
     }
     Ok(Coefficients { inputs: k, rows })

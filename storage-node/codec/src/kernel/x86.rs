@@ -2,7 +2,10 @@
 //!
 //! Up to four outputs are computed in one pass over the inputs, their sums in registers, so each input byte is loaded
 //! once per four outputs and each output byte is stored once.
-#![allow(unsafe_code, reason = "vector loads and stores, and calls of functions that need a processor feature")]
+#![allow(
+    unsafe_code,
+    reason = "vector loads and stores, and calls of functions that need a processor feature"
+)]
 
 use super::STEP;
 use reed_solomon_erasure::galois_8;
@@ -124,7 +127,8 @@ fn avx2<const OUT: usize>(
             let low = block.map(|bytes| _mm256_and_si256(bytes, nibble));
             let high = block.map(|bytes| _mm256_and_si256(_mm256_srli_epi64::<4>(bytes), nibble));
             for (row, sum) in sums.iter_mut().enumerate() {
-                let [of_low, of_high] = tables[row * columns + column].each_ref().map(|table| broadcast(table));
+                let [of_low, of_high] =
+                    tables[row * columns + column].each_ref().map(|table| broadcast(table));
                 for half in 0..2 {
                     let product = _mm256_xor_si256(
                         _mm256_shuffle_epi8(of_low, low[half]),
@@ -145,7 +149,9 @@ fn avx2<const OUT: usize>(
 fn load(bytes: &[u8]) -> [__m256i; 2] {
     assert_eq!(bytes.len(), STEP);
     // SAFETY: the slice has two vectors' worth of bytes, and the load needs no alignment.
-    unsafe { [_mm256_loadu_si256(bytes.as_ptr().cast()), _mm256_loadu_si256(bytes[VECTOR..].as_ptr().cast())] }
+    unsafe {
+        [_mm256_loadu_si256(bytes.as_ptr().cast()), _mm256_loadu_si256(bytes[VECTOR..].as_ptr().cast())]
+    }
 }
 
 #[target_feature(enable = "avx2")]

@@ -1,1 +1,20 @@
-//! The storage engine of one device: an append-only log, its index, and crash recovery.
+//! One device of a storage node: an append-only log of chunks, deletes and Raft records, its index, and crash recovery.
+//!
+//! An acknowledged write is durable; what was deleted stays deleted; no byte is returned that its checksum does not
+//! vouch for. Start at [`Engine`].
+
+mod config;
+mod engine;
+mod error;
+mod raft;
+mod state;
+mod types;
+
+pub use config::{EngineConfig, SharedMemory};
+pub use engine::Engine;
+pub use error::EngineError;
+pub use raft::GroupLog;
+pub use state::{GroupState, SnapshotItem, StateBatch, StateInstall, StateIter, StateSnapshot};
+pub use types::{
+    ChunkInfo, Damage, Direction, Health, IoClass, LogEntry, OpenReport, StateStatus, Usage,
+};

@@ -1,1 +1,5 @@
 //! The deterministic commands and records of containers and objects. Pure.
+
+mod names;
+
+pub use names::{Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions};

@@ -38,8 +38,6 @@ pub struct MetaConfig {
     pub catch_up_timeout: Duration,
     /// Bytes of log a voter keeps below its applied index, so that a short absence needs no snapshot.
     pub log_tail_bytes: u64,
-    /// Bytes of log a device may hold above what its flushed index covers, before the index is flushed: bounds replay.
-    pub replay_bytes_max: u64,
     /// How often logs are looked at for purging.
     pub purge_interval: Duration,
 }
@@ -62,7 +60,6 @@ impl Default for MetaConfig {
             query_timeout: Duration::from_secs(10),
             catch_up_timeout: Duration::from_secs(60),
             log_tail_bytes: 8 << 20,
-            replay_bytes_max: 192 << 20,
             purge_interval: Duration::from_secs(2),
         }
     }

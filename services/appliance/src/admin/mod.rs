@@ -1,0 +1,12 @@
+//! How the operator commands talk to a running `up`: JSON over HTTP/1.1 on a unix socket of mode 0600 in the data folder.
+//! Whoever may open the socket may operate the cluster.
+
+mod client;
+mod server;
+mod socket;
+mod wire;
+
+pub(crate) use client::AdminClient;
+pub(crate) use server::AdminService;
+pub(crate) use socket::bind;
+pub(crate) use wire::{AddDevice, DeviceAdded, Endpoint, Failure, ProcessStatus, StatusReply};

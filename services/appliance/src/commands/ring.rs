@@ -1,0 +1,65 @@
+//! `ringfort ring`: show it, plan a change, hold or take back one.
+
+use super::show;
+use crate::admin::AdminClient;
+use crate::args::{RingAction, RingArgs, Target};
+use ringfort_storage_node::{RingPlan, RingView};
+
+pub(crate) async fn run(args: &RingArgs) -> anyhow::Result<()> {
+    match &args.action {
+        RingAction::Show(args) => {
+            let view: RingView = AdminClient::new(&args.target.data).get("/v1/ring").await?;
+            if args.json {
+                return show::json(&view);
+            }
+            print_view(&view);
+        }
+        RingAction::Plan(args) => {
+            let plan: RingPlan = AdminClient::new(&args.target.data).get("/v1/ring/plan").await?;
+            if args.json {
+                return show::json(&plan);
+            }
+            print_plan(&plan);
+        }
+        RingAction::Apply(target) => act(target, "apply", "The change is in force; data move in the background.").await?,
+        RingAction::Pause(target) => act(target, "pause", "Data movement is paused.").await?,
+        RingAction::Resume(target) => act(target, "resume", "Data move again.").await?,
+        RingAction::Revert(target) => act(target, "revert", "The ring change is taken back.").await?,
+    }
+    Ok(())
+}
+
+async fn act(target: &Target, action: &str, done: &str) -> anyhow::Result<()> {
+    let () = AdminClient::new(&target.data).post(&format!("/v1/ring/{action}"), &()).await?;
+    println!("{done}");
+    Ok(())
+}
+
+fn print_view(view: &RingView) {
+    let moving = match view.previous {
+        Some(previous) if view.paused => format!(", paused on the way from epoch {previous}"),
+        Some(previous) => format!(", data still move from epoch {previous}"),
+        None => String::new(),
+    };
+    println!("Ring epoch {}, {} partitions{moving}\n", view.epoch, view.partitions);
+    let rows = view.policies.iter().flat_map(|policy| {
+        let row = |(device, places): &(u32, u64)| vec![policy.policy.clone(), device.to_string(), places.to_string()];
+        policy.devices.iter().map(row)
+    });
+    println!("{}", show::table(&["Policy", "Device", "Places"], &[1, 2], rows));
+}
+
+fn print_plan(plan: &RingPlan) {
+    let (bytes, eta) = (show::bytes(plan.bytes), show::span(plan.eta_s));
+    println!("Epoch {} would move {bytes}, in about {eta}.", plan.epoch);
+    for reason in &plan.reasons {
+        println!("  - {reason}");
+    }
+    for policy in &plan.policies {
+        println!("\n{}: {} of {} places move", policy.policy, policy.moves, policy.places);
+        let rows = policy.devices.iter().map(|device| {
+            vec![device.device.to_string(), device.takes.to_string(), device.gives.to_string()]
+        });
+        println!("{}", show::table(&["Device", "Takes", "Gives"], &[0, 1, 2], rows));
+    }
+}

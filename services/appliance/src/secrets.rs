@@ -1,0 +1,266 @@
+//! Secrets at rest: one key file, and files sealed under it.
+//!
+//! `DIR/keys/master.key` (mode 0600) holds 64 hexadecimal digits, a 256-bit key. A sealed file:
+//!
+//! ```text
+//!  0           8      12       24
+//!  +-----------+------+--------+------------------------------+
+//!  | RFSEALED  | ver  | nonce  | AES-256-GCM(text) and tag    |
+//!  +-----------+------+--------+------------------------------+
+//! ```
+//!
+//! `ver` is 1, little-endian. Bytes 0..12 and the file's name are authenticated too, so that a file can't be put in the
+//! place of another. Each writing draws a new nonce.
+
+use crate::data_dir::write_durably;
+use aes_gcm::aead::{Aead, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
+use rand::Rng;
+use rand::distr::Uniform;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize, Zeroizing};
+
+const MAGIC: &[u8; 8] = b"RFSEALED";
+const VERSION: u32 = 1;
+const HEAD_LEN: usize = 12;
+const NONCE_LEN: usize = 12;
+
+/// Why secrets could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SecretsError {
+    #[error("cannot {what} {path}", path = path.display())]
+    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{path} can be read by others (mode {mode:o}): `chmod 600` it", path = path.display())]
+    Open { path: PathBuf, mode: u32 },
+    #[error("{path} is damaged: {reason}", path = path.display())]
+    Damaged { path: PathBuf, reason: &'static str },
+    #[error("{path} has format {found}; this program knows formats up to {VERSION}: start a newer one", path = path.display())]
+    NewerFormat { path: PathBuf, found: u32 },
+    #[error("{path} is missing, and {sealed} was sealed under it: put it back", path = path.display(), sealed = sealed.display())]
+    KeyMissing { path: PathBuf, sealed: PathBuf },
+}
+
+/// An S3 access key as it is kept.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccessKey {
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
+    /// The account (a project) whose buckets it sees.
+    pub(crate) account: String,
+    pub(crate) owner_id: String,
+    pub(crate) owner_name: String,
+}
+
+impl Drop for AccessKey {
+    fn drop(&mut self) {
+        self.secret_key.zeroize();
+    }
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccessKeys {
+    keys: Vec<AccessKey>,
+}
+
+/// The folder of secrets, opened with its key.
+pub(crate) struct Secrets {
+    dir: PathBuf,
+    cipher: Aes256Gcm,
+}
+
+impl Secrets {
+    /// Opens `data_dir/keys`, drawing a key on the first start.
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, SecretsError> {
+        let dir = data_dir.join("keys");
+        let path = dir.join("master.key");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
+            .map_err(|source| SecretsError::Io { what: "make", path: dir.clone(), source })?;
+        let key = match fs::read_to_string(&path) {
+            Ok(text) => {
+                check_mode(&path)?;
+                let text = Zeroizing::new(text);
+                let mut key = Zeroizing::new([0; 32]);
+                hex::decode_to_slice(text.trim_end(), key.as_mut_slice())
+                    .map_err(|_| SecretsError::Damaged { path, reason: "it is not 64 hexadecimal digits" })?;
+                key
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(&dir, &path)?,
+            Err(source) => return Err(SecretsError::Io { what: "read", path, source }),
+        };
+        Ok(Self { dir, cipher: Aes256Gcm::new(key.as_slice().into()) })
+    }
+
+    /// The access keys; on the first start a new one for a new account.
+    pub(crate) fn access_keys(&self) -> Result<Vec<AccessKey>, SecretsError> {
+        let name = "access-keys.sealed";
+        if let Some(text) = self.unseal(name)? {
+            let damaged = |_| SecretsError::Damaged { path: self.dir.join(name), reason: "its content is no key list" };
+            return Ok(serde_json::from_slice::<AccessKeys>(&text).map_err(damaged)?.keys);
+        }
+        let list = AccessKeys { keys: vec![AccessKey::draw()] };
+        let text = Zeroizing::new(serde_json::to_vec(&list).expect("keys are JSON"));
+        self.seal(name, &text)?;
+        Ok(list.keys)
+    }
+
+    fn seal(&self, name: &str, text: &[u8]) -> Result<(), SecretsError> {
+        let path = self.dir.join(name);
+        let nonce: [u8; NONCE_LEN] = rand::rng().random();
+        let mut file = head().to_vec();
+        let aad = [file.as_slice(), name.as_bytes()].concat();
+        let sealed = self.cipher.encrypt(Nonce::from_slice(&nonce), Payload { msg: text, aad: &aad });
+        file.extend_from_slice(&nonce);
+        file.extend_from_slice(&sealed.expect("AES-GCM takes texts below 64 GiB"));
+        write_durably(&path, &file, 0o600).map_err(|source| SecretsError::Io { what: "write", path, source })
+    }
+
+    fn unseal(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SecretsError> {
+        let path = self.dir.join(name);
+        let file = match fs::read(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(SecretsError::Io { what: "read", path, source }),
+        };
+        let damaged = |reason| SecretsError::Damaged { path: path.clone(), reason };
+        let (head_met, rest) = file.split_at_checked(HEAD_LEN).ok_or_else(|| damaged("it is too short"))?;
+        let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| damaged("it is too short"))?;
+        if head_met[..8] != MAGIC[..] {
+            return Err(damaged("it does not begin as a sealed file"));
+        }
+        let found = u32::from_le_bytes([head_met[8], head_met[9], head_met[10], head_met[11]]);
+        if found != VERSION {
+            return Err(SecretsError::NewerFormat { path, found });
+        }
+        let aad = [head_met, name.as_bytes()].concat();
+        let text = self.cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &aad });
+        Ok(Some(Zeroizing::new(text.map_err(|_| damaged("it was not sealed under this key file, or was changed"))?)))
+    }
+}
+
+impl AccessKey {
+    fn draw() -> Self {
+        Self {
+            access_key: format!("RF{}", draw_text(18, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),
+            secret_key: draw_text(40, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"),
+            account: draw_text(32, b"0123456789abcdef"),
+            owner_id: draw_text(64, b"0123456789abcdef"),
+            owner_name: "admin".to_owned(),
+        }
+    }
+
+    /// The file that clients on this host source: `set -a; . DIR/s3.env`.
+    pub(crate) fn write_env(&self, data_dir: &Path, endpoint: &str) -> Result<(), SecretsError> {
+        let path = data_dir.join("s3.env");
+        let text = Zeroizing::new(format!(
+            "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_ENDPOINT_URL={endpoint}\nAWS_REGION=us-east-1\n",
+            self.access_key, self.secret_key
+        ));
+        write_durably(&path, text.as_bytes(), 0o600)
+            .map_err(|source| SecretsError::Io { what: "write", path, source })
+    }
+}
+
+fn head() -> [u8; HEAD_LEN] {
+    let mut head = [0; HEAD_LEN];
+    head[..8].copy_from_slice(MAGIC);
+    head[8..].copy_from_slice(&VERSION.to_le_bytes());
+    head
+}
+
+fn make_key(dir: &Path, path: &Path) -> Result<Zeroizing<[u8; 32]>, SecretsError> {
+    let io = |what| {
+        let path = path.to_owned();
+        move |source| SecretsError::Io { what, path, source }
+    };
+    // A new key can't open old files: better to say so than to make the old ones unreadable for good.
+    for entry in fs::read_dir(dir).map_err(io("read the folder of"))? {
+        let sealed = entry.map_err(io("read the folder of"))?.path();
+        if sealed.extension().is_some_and(|end| end == "sealed") {
+            return Err(SecretsError::KeyMissing { path: path.to_owned(), sealed });
+        }
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    rand::rng().fill(key.as_mut_slice());
+    let text = Zeroizing::new(format!("{}\n", hex::encode(key.as_slice())));
+    write_durably(path, text.as_bytes(), 0o600).map_err(io("write"))?;
+    Ok(key)
+}
+
+fn check_mode(path: &Path) -> Result<(), SecretsError> {
+    let facts = fs::metadata(path);
+    let facts = facts.map_err(|source| SecretsError::Io { what: "read", path: path.to_owned(), source })?;
+    let mode = facts.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(SecretsError::Open { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+fn draw_text(len: usize, alphabet: &[u8]) -> String {
+    let place = Uniform::new(0, alphabet.len()).expect("an alphabet is not empty");
+    rand::rng().sample_iter(place).take(len).map(|at| char::from(alphabet[at])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_kept_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Secrets::open(dir.path()).unwrap().access_keys().unwrap();
+        let again = Secrets::open(dir.path()).unwrap().access_keys().unwrap();
+        assert_eq!((&first[0].access_key, &first[0].secret_key), (&again[0].access_key, &again[0].secret_key));
+        let keys = dir.path().join("keys");
+        for name in ["master.key", "access-keys.sealed"] {
+            assert_eq!(fs::metadata(keys.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let sealed = fs::read(keys.join("access-keys.sealed")).unwrap();
+        assert!(!sealed.windows(8).any(|window| window == &first[0].secret_key.as_bytes()[..8]));
+        first[0].write_env(dir.path(), "http://127.0.0.1:9000").unwrap();
+        let env = fs::read_to_string(dir.path().join("s3.env")).unwrap();
+        assert!(env.contains(&format!("AWS_SECRET_ACCESS_KEY={}\n", first[0].secret_key)));
+        assert_eq!(fs::metadata(dir.path().join("s3.env")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn any_flipped_bit_and_any_other_key_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        Secrets::open(dir.path()).unwrap().access_keys().unwrap();
+        let path = dir.path().join("keys/access-keys.sealed");
+        let good = fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            fs::write(&path, bad).unwrap();
+            assert!(Secrets::open(dir.path()).unwrap().access_keys().is_err(), "byte {at}");
+        }
+        for len in 0..good.len() {
+            fs::write(&path, &good[..len]).unwrap();
+            assert!(Secrets::open(dir.path()).unwrap().access_keys().is_err(), "cut to {len}");
+        }
+        fs::write(&path, &good).unwrap();
+        let key = dir.path().join("keys/master.key");
+        fs::remove_file(&key).unwrap();
+        assert!(matches!(Secrets::open(dir.path()), Err(SecretsError::KeyMissing { .. })));
+        fs::write(&key, "00".repeat(32)).unwrap();
+        assert!(matches!(Secrets::open(dir.path()), Err(SecretsError::Open { .. })));
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(Secrets::open(dir.path()).unwrap().access_keys().is_err());
+    }
+}

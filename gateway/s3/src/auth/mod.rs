@@ -1,0 +1,67 @@
+//! Who sends this request, and is it the request that they signed?
+//!
+//! AWS Signature Version 4, in the `Authorization` header or in the query (presigned), checked by signing the request
+//! again with the owner's secret. Everything here looks at the head only: the body is not polled before the answer.
+
+mod chunk;
+mod claim;
+mod payload;
+mod resign;
+
+pub(crate) use chunk::ChunkSigner;
+pub(crate) use payload::Payload;
+
+use crate::credentials::{Credential, CredentialStore};
+use crate::error::{ErrorCode, S3Error};
+use crate::target::{Query, Target};
+use claim::Claim;
+use http::request::Parts;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request whose signature holds.
+#[derive(Debug)]
+pub(crate) struct Authenticated {
+    pub(crate) credential: Arc<Credential>,
+    /// How the body is protected.
+    pub(crate) payload: Payload,
+    /// The query as it was signed, where that differs from how it was read at first.
+    pub(crate) query: Option<Query>,
+}
+
+/// What verification needs beside the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) region: &'a str,
+    pub(crate) now_s: u64,
+    pub(crate) skew_max: Duration,
+}
+
+/// Checks the signature of a request.
+pub(crate) fn authenticate(
+    parts: &Parts,
+    target: &Target,
+    credentials: &dyn CredentialStore,
+    rules: Rules<'_>,
+) -> Result<Authenticated, S3Error> {
+    let Some(claim) = Claim::find(parts, &target.query)? else {
+        return Err(ErrorCode::AccessDenied.into());
+    };
+    claim.check_scope(rules.region)?;
+    claim.check_time(rules.now_s, rules.skew_max)?;
+    claim.check_signed_headers(parts)?;
+    let credential = credentials.find(claim.scope.access_key).ok_or_else(|| {
+        S3Error::from(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", claim.scope.access_key)
+    })?;
+    if parts.headers.contains_key("x-amz-security-token") || target.query.has("X-Amz-Security-Token") {
+        // Keys here are long-lived ones, to which no token belongs.
+        return Err(ErrorCode::InvalidToken.into());
+    }
+    let hash = payload::signed_hash(parts, &claim)?;
+    let query = resign::verify(parts, target, &claim, &credential, hash)?;
+    let payload = Payload::from_claim(hash, &claim, &credential)?;
+    Ok(Authenticated { credential, payload, query })
+}
+
+#[cfg(test)]
+mod tests;

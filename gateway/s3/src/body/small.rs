@@ -1,0 +1,46 @@
+//! Bodies that are read whole: the XML documents of a few operations.
+
+use super::checksum::Declared;
+use super::upload::content_md5;
+use super::{RequestBody, UploadPlan};
+use crate::auth::Payload;
+use crate::error::{ErrorCode, S3Error};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::HeaderMap;
+use md5::{Digest, Md5};
+
+/// Reads a body of at most `bytes_max` bytes and verifies it like any other.
+pub(crate) async fn read_small(
+    headers: &HeaderMap,
+    payload: Payload,
+    body: RequestBody,
+    bytes_max: usize,
+) -> Result<Bytes, S3Error> {
+    if http_body::Body::is_end_stream(&body) && !headers.contains_key("content-length") {
+        return Ok(Bytes::new());
+    }
+    let plan = UploadPlan::new(headers, payload, bytes_max as u64).map_err(|error| match error.code() {
+        ErrorCode::EntityTooLarge => ErrorCode::MaxMessageLengthExceeded.into(),
+        _ => error,
+    })?;
+    let mut whole = BytesMut::with_capacity(usize::try_from(plan.size).unwrap_or(0).min(bytes_max));
+    let (mut upload, _) = plan.open(body, None);
+    while let Some(piece) = upload.next().await {
+        let piece = piece.map_err(|error| error.downcast_ref::<S3Error>().cloned().unwrap_or_else(|| {
+            S3Error::from(ErrorCode::IncompleteBody)
+        }))?;
+        whole.extend_from_slice(&piece);
+    }
+    let md5 = content_md5(headers)?;
+    if md5.is_some_and(|expected| Md5::digest(&whole)[..] != expected) {
+        return Err(ErrorCode::BadDigest.into());
+    }
+    Ok(whole.freeze())
+}
+
+/// Whether something vouches for the integrity of the body, which DeleteObjects demands.
+pub(crate) fn is_vouched_for(headers: &HeaderMap, payload: &Payload) -> Result<bool, S3Error> {
+    let declared = Declared::from_headers(headers)?;
+    Ok(declared.algorithm.is_some() || headers.contains_key("content-md5") || matches!(payload, Payload::Sha256(_)))
+}

@@ -1,0 +1,279 @@
+//! What the headers of a request say about an object, and back.
+
+use crate::error::{ErrorCode, S3Error};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName};
+use http::{HeaderMap, HeaderValue};
+use ringfort_object::{Attributes, ETag, ETagMatch, RangeSpec, ReadConditions, WriteConditions};
+
+const META: &str = "x-amz-meta-";
+/// Most bytes of user metadata: names without their prefix, and values.
+const META_BYTES_MAX: usize = 2048;
+/// System headers that are kept and given back as they are.
+const SYSTEM: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
+
+/// Headers that ask for something that is not there. A client that asked for encryption, a lock or a grant and was
+/// told "done" would be deceived.
+const NOT_THERE: &[&str] = &[
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-context",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-copy-source-server-side-encryption-customer-algorithm",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+    "x-amz-tagging",
+    "x-amz-website-redirect-location",
+    "x-amz-grant-read",
+    "x-amz-grant-write",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write-acp",
+    "x-amz-grant-full-control",
+    "x-amz-write-offset-bytes",
+    "x-amz-mfa",
+];
+
+/// Refuses headers whose meaning is not there.
+pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), S3Error> {
+    for name in headers.keys().map(HeaderName::as_str).filter(|name| name.starts_with("x-amz-")) {
+        if NOT_THERE.contains(&name) {
+            return Err(S3Error::not_implemented(name));
+        }
+    }
+    if let Some(acl) = text(headers, "x-amz-acl")?
+        && !matches!(acl, "private" | "bucket-owner-full-control" | "bucket-owner-read")
+    {
+        return Err(S3Error::not_implemented("x-amz-acl"));
+    }
+    match text(headers, "x-amz-storage-class")? {
+        None | Some("STANDARD") => Ok(()),
+        Some(_) => Err(ErrorCode::InvalidStorageClass.into()),
+    }
+}
+
+/// Refuses a head that is larger than allowed.
+pub(crate) fn check_size(headers: &HeaderMap, bytes_max: usize) -> Result<(), S3Error> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes <= bytes_max { Ok(()) } else { Err(ErrorCode::RequestHeaderSectionTooLarge.into()) }
+}
+
+/// A header's text.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, S3Error> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    std::str::from_utf8(value.as_bytes())
+        .map(Some)
+        .map_err(|_| S3Error::argument(name, "", "Header values must be UTF-8."))
+}
+
+/// The attributes that a PutObject, CopyObject or CreateMultipartUpload gives its object.
+pub(crate) fn attributes(headers: &HeaderMap) -> Result<Attributes, S3Error> {
+    let mut attributes =
+        Attributes { content_type: text(headers, "content-type")?.map(str::to_owned), ..Attributes::default() };
+    for name in &SYSTEM {
+        let Some(value) = headers.get(name) else { continue };
+        let value = std::str::from_utf8(value.as_bytes()).map_err(|_| ErrorCode::InvalidArgument)?;
+        let value = if *name == CONTENT_ENCODING { without_aws_chunked(value) } else { value.to_owned() };
+        if !value.is_empty() {
+            attributes.headers.push((name.as_str().to_owned(), value));
+        }
+    }
+    attributes.metadata = metadata(headers)?;
+    Ok(attributes)
+}
+
+fn metadata(headers: &HeaderMap) -> Result<Vec<(String, String)>, S3Error> {
+    let mut metadata: Vec<(String, String)> = Vec::new();
+    let mut bytes = 0;
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix(META) else { continue };
+        let value = std::str::from_utf8(value.as_bytes())
+            .map_err(|_| S3Error::argument("x-amz-meta", name, "Metadata values must be UTF-8."))?;
+        bytes += name.len() + value.len();
+        match metadata.iter_mut().find(|(known, _)| known == name) {
+            // Sent twice is a list.
+            Some((_, known)) => {
+                known.push(',');
+                known.push_str(value);
+            }
+            None => metadata.push((name.to_owned(), value.to_owned())),
+        }
+    }
+    if bytes > META_BYTES_MAX {
+        return Err(S3Error::from(ErrorCode::MetadataTooLarge)
+            .detail("Size", bytes.to_string())
+            .detail("MaxSizeAllowed", META_BYTES_MAX.to_string()));
+    }
+    Ok(metadata)
+}
+
+fn without_aws_chunked(value: &str) -> String {
+    let kept: Vec<&str> =
+        value.split(',').map(str::trim).filter(|coding| !coding.is_empty() && *coding != "aws-chunked").collect();
+    kept.join(",")
+}
+
+/// Puts an object's attributes into a reply.
+pub(crate) fn push_attributes(out: &mut HeaderMap, attributes: &Attributes) {
+    let content_type = attributes.content_type.as_deref().and_then(|value| value.parse().ok());
+    out.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("binary/octet-stream")));
+    for (name, value) in &attributes.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            out.insert(name, value);
+        }
+    }
+    for (name, value) in &attributes.metadata {
+        let name = format!("{META}{name}").parse::<HeaderName>();
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            out.insert(name, value);
+        }
+    }
+}
+
+/// Reads `If-Match` and the like: `*`, or tags with or without quotes. A tag that is none of ours matches nothing.
+fn etags(value: &str) -> ETagMatch {
+    let value = value.trim();
+    if value == "*" {
+        return ETagMatch::Any;
+    }
+    ETagMatch::OneOf(value.split(',').filter_map(|tag| parse_etag(tag.trim())).collect())
+}
+
+/// Reads an entity tag, quoted or not.
+pub(crate) fn parse_etag(tag: &str) -> Option<ETag> {
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).unwrap_or(tag).parse().ok()
+}
+
+/// The conditions of a read.
+pub(crate) fn read_conditions(headers: &HeaderMap) -> ReadConditions {
+    conditions_named(headers, ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"])
+}
+
+/// The conditions on the source of a copy.
+pub(crate) fn source_conditions(headers: &HeaderMap) -> ReadConditions {
+    let names = [
+        "x-amz-copy-source-if-match",
+        "x-amz-copy-source-if-none-match",
+        "x-amz-copy-source-if-modified-since",
+        "x-amz-copy-source-if-unmodified-since",
+    ];
+    conditions_named(headers, names)
+}
+
+fn conditions_named(headers: &HeaderMap, names: [&'static str; 4]) -> ReadConditions {
+    let get = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    // A date that is none is ignored, as HTTP demands.
+    let date = |name| {
+        let date = httpdate::parse_http_date(get(name)?).ok()?;
+        Some(date.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs())
+    };
+    ReadConditions {
+        if_match: get(names[0]).map(etags),
+        if_none_match: get(names[1]).map(etags),
+        if_modified_since: date(names[2]),
+        if_unmodified_since: date(names[3]),
+    }
+}
+
+/// The conditions of a write.
+pub(crate) fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions, S3Error> {
+    let if_match = text(headers, "if-match")?.map(etags);
+    let if_none_match = text(headers, "if-none-match")?.map(etags);
+    Ok(WriteConditions { if_match, if_none_match })
+}
+
+/// Reads a `Range` header. What is no single byte range is ignored, as S3 does: the reply is the whole.
+pub(crate) fn range(headers: &HeaderMap) -> Option<RangeSpec> {
+    let value = headers.get(http::header::RANGE)?.to_str().ok()?;
+    parse_range(value)
+}
+
+/// Reads `bytes=1-2`, `bytes=1-`, `bytes=-2`.
+pub(crate) fn parse_range(value: &str) -> Option<RangeSpec> {
+    let (first, last) = value.trim().strip_prefix("bytes=")?.trim().split_once('-')?;
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse().unwrap_or(u64::MAX))
+    };
+    match (first.is_empty(), last.is_empty()) {
+        (true, _) => number(last).map(RangeSpec::Suffix),
+        (false, true) => number(first).map(RangeSpec::From),
+        (false, false) => {
+            let (first, last) = (number(first)?, number(last)?);
+            (first <= last).then_some(RangeSpec::FromTo(first, last))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ranges() {
+        let check = |text, expected| assert_eq!(parse_range(text), expected, "{text}");
+        check("bytes=0-9", Some(RangeSpec::FromTo(0, 9)));
+        check("bytes=5-", Some(RangeSpec::From(5)));
+        check("bytes=-5", Some(RangeSpec::Suffix(5)));
+        check("bytes=0-99999999999999999999999", Some(RangeSpec::FromTo(0, u64::MAX)));
+        for ignored in ["bytes=9-0", "bytes=0-1,3-4", "bytes=-", "bytes=a-b", "items=0-1", "bytes", "bytes=+1-2"] {
+            check(ignored, None);
+        }
+    }
+
+    #[test]
+    fn entity_tags() {
+        let tag = "0123456789abcdef0123456789abcdef".parse().expect("a tag");
+        assert_eq!(etags("*"), ETagMatch::Any);
+        for form in ["0123456789abcdef0123456789abcdef", "\"0123456789abcdef0123456789abcdef\"", "W/\"0123456789abcdef0123456789abcdef\", \"x\""] {
+            assert_eq!(etags(form), ETagMatch::OneOf(vec![tag]), "{form}");
+        }
+        assert_eq!(etags("nonsense"), ETagMatch::OneOf(vec![]));
+    }
+
+    #[test]
+    fn attributes_of_headers_and_back() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "text/plain"),
+            ("content-encoding", "aws-chunked, gzip"),
+            ("cache-control", "no-store"),
+            ("x-amz-meta-colour", "blue"),
+            ("x-amz-meta-colour", "green"),
+        ] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let attributes = attributes(&headers).expect("attributes");
+        assert_eq!(attributes.metadata, [("colour".to_owned(), "blue,green".to_owned())]);
+        let mut out = HeaderMap::new();
+        push_attributes(&mut out, &attributes);
+        assert_eq!(out["content-encoding"], "gzip");
+        assert_eq!(out["x-amz-meta-colour"], "blue,green");
+
+        headers.insert("x-amz-meta-long", HeaderValue::from_str(&"x".repeat(2048)).expect("value"));
+        assert_eq!(super::attributes(&headers).expect_err("large").code(), ErrorCode::MetadataTooLarge);
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused() {
+        let check = |name: &'static str, value: &'static str, expected: Option<ErrorCode>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(refuse_unsupported(&headers).err().map(|e| e.code()), expected, "{name}");
+        };
+        check("x-amz-acl", "private", None);
+        check("x-amz-acl", "public-read", Some(ErrorCode::NotImplemented));
+        check("x-amz-server-side-encryption", "AES256", Some(ErrorCode::NotImplemented));
+        check("x-amz-storage-class", "STANDARD", None);
+        check("x-amz-storage-class", "GLACIER", Some(ErrorCode::InvalidStorageClass));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_without_panic(text in ".{0,40}") {
+            let _ = (parse_range(&text), etags(&text));
+        }
+    }
+}

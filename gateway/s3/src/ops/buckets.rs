@@ -1,0 +1,167 @@
+//! Operations on buckets.
+
+use super::{PAGE_MAX, empty_reply, header_value, refusal, xml_reply};
+use crate::body::read_small;
+use crate::error::{ErrorCode, S3Error};
+use crate::gateway::{Call, CallBody, Reply, S3Gateway};
+use crate::headers;
+use crate::xml::{self, XmlWriter};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use http::header::LOCATION;
+use ringfort_object::{CreateContainer, Created, Versioning};
+
+/// Most buckets of one page, by AWS's default.
+const BUCKETS_MAX: u32 = 10_000;
+
+impl S3Gateway {
+    pub(crate) async fn list_buckets(&self, call: &Call) -> Reply {
+        const ROOT: &str = "ListAllMyBucketsResult";
+        let limit = match call.query.get_filled("max-buckets") {
+            None => BUCKETS_MAX,
+            Some(text) => text.parse().ok().filter(|n| (1..=BUCKETS_MAX).contains(n)).ok_or_else(|| {
+                S3Error::argument("max-buckets", text, "Argument max-buckets must be an integer between 1 and 10000")
+            })?,
+        };
+        let prefix = call.query.get("prefix").unwrap_or_default();
+        let mut marker = token_of(call)?;
+        let mut xml = XmlWriter::root(ROOT, 4096);
+        xml.open("Buckets");
+        let mut left = limit;
+        let truncated = loop {
+            let take = left.min(PAGE_MAX);
+            let listing = self.inner.objects.list_containers(call.account(), prefix, &marker, take).await;
+            let page = listing.map_err(|e| refusal(e, call))?;
+            for bucket in &page.containers {
+                xml.open("Bucket");
+                xml.text("Name", &bucket.name);
+                xml.time("CreationDate", bucket.created);
+                xml.text("BucketRegion", &self.inner.config.region);
+                xml.close("Bucket");
+            }
+            left = left.saturating_sub(u32::try_from(page.containers.len()).unwrap_or(u32::MAX));
+            match page.containers.last() {
+                Some(last) => marker.clone_from(&last.name),
+                None => break false,
+            }
+            if !page.truncated || left == 0 {
+                break page.truncated;
+            }
+        };
+        xml.close("Buckets");
+        xml.person("Owner", call.credential.owner_id(), call.credential.owner_name());
+        if truncated {
+            xml.text("ContinuationToken", &URL_SAFE_NO_PAD.encode(&marker));
+        }
+        if !prefix.is_empty() {
+            xml.text("Prefix", prefix);
+        }
+        Ok(xml_reply(xml.finish(ROOT)))
+    }
+
+    pub(crate) async fn create_bucket(&self, call: &Call, body: CallBody) -> Reply {
+        let head = &call.parts.headers;
+        if headers::text(head, "x-amz-bucket-object-lock-enabled")?.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+            return Err(S3Error::not_implemented("x-amz-bucket-object-lock-enabled"));
+        }
+        if headers::text(head, "x-amz-object-ownership")?.is_some_and(|ownership| ownership != "BucketOwnerEnforced") {
+            return Err(S3Error::not_implemented("x-amz-object-ownership"));
+        }
+        let document = read_small(head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
+        if !document.is_empty() {
+            self.check_location(&document)?;
+        }
+        let options = CreateContainer { alias_required: true, ..CreateContainer::default() };
+        let created = self.inner.objects.create_container(call.account(), &call.bucket, options).await;
+        match created.map_err(|e| refusal(e, call))? {
+            // Only the oldest region forgives this.
+            Created::AlreadyYours if self.inner.config.region != "us-east-1" => {
+                return Err(S3Error::from(ErrorCode::BucketAlreadyOwnedByYou).detail("BucketName", &call.bucket));
+            }
+            Created::New | Created::AlreadyYours => {}
+        }
+        let mut response = empty_reply(StatusCode::OK);
+        response.headers_mut().insert(LOCATION, header_value(format_args!("/{}", call.bucket)));
+        Ok(response)
+    }
+
+    fn check_location(&self, document: &[u8]) -> Result<(), S3Error> {
+        let root = xml::parse(document, "CreateBucketConfiguration")?;
+        if let Some(extra) = root.children.iter().find(|child| child.name != "LocationConstraint") {
+            return Err(match extra.name.as_str() {
+                "Location" | "Bucket" | "Tags" => S3Error::not_implemented(&extra.name),
+                _ => ErrorCode::MalformedXML.into(),
+            });
+        }
+        let asked = root.child_text("LocationConstraint").unwrap_or_default();
+        if asked.is_empty() || asked == self.inner.config.region {
+            return Ok(());
+        }
+        Err(S3Error::from(ErrorCode::InvalidLocationConstraint).detail("LocationConstraint", asked))
+    }
+
+    pub(crate) async fn head_bucket(&self, call: &Call) -> Reply {
+        self.inner.objects.container(call.account(), &call.bucket).await.map_err(|e| refusal(e, call))?;
+        let mut response = empty_reply(StatusCode::OK);
+        response.headers_mut().insert("x-amz-bucket-region", header_value(&self.inner.config.region));
+        Ok(response)
+    }
+
+    pub(crate) async fn delete_bucket(&self, call: &Call) -> Reply {
+        self.inner.objects.delete_container(call.account(), &call.bucket).await.map_err(|e| refusal(e, call))?;
+        Ok(empty_reply(StatusCode::NO_CONTENT))
+    }
+
+    pub(crate) async fn get_bucket_location(&self, call: &Call) -> Reply {
+        const ROOT: &str = "LocationConstraint";
+        self.inner.objects.container(call.account(), &call.bucket).await.map_err(|e| refusal(e, call))?;
+        let mut xml = XmlWriter::root(ROOT, 128);
+        if self.inner.config.region != "us-east-1" {
+            xml.content(&self.inner.config.region);
+        }
+        Ok(xml_reply(xml.finish(ROOT)))
+    }
+
+    pub(crate) async fn get_bucket_versioning(&self, call: &Call) -> Reply {
+        const ROOT: &str = "VersioningConfiguration";
+        let info =
+            self.inner.objects.container(call.account(), &call.bucket).await.map_err(|e| refusal(e, call))?;
+        let mut xml = XmlWriter::root(ROOT, 128);
+        match info.versioning {
+            Versioning::Off => {}
+            Versioning::Enabled => xml.text("Status", "Enabled"),
+            Versioning::Suspended => xml.text("Status", "Suspended"),
+        }
+        Ok(xml_reply(xml.finish(ROOT)))
+    }
+
+    pub(crate) async fn put_bucket_versioning(&self, call: &Call, body: CallBody) -> Reply {
+        let bytes_max = self.inner.config.xml_bytes_max;
+        let document = read_small(&call.parts.headers, body.payload, body.body, bytes_max).await?;
+        if document.is_empty() {
+            return Err(ErrorCode::MissingRequestBodyError.into());
+        }
+        let root = xml::parse(&document, "VersioningConfiguration")?;
+        if root.child_text("MfaDelete").is_some_and(|mfa| mfa != "Disabled") {
+            return Err(S3Error::not_implemented("MfaDelete"));
+        }
+        let versioning = match root.child_text("Status") {
+            Some("Enabled") => Versioning::Enabled,
+            Some("Suspended") => Versioning::Suspended,
+            Some(_) => return Err(ErrorCode::MalformedXML.into()),
+            None => return Err(ErrorCode::IllegalVersioningConfigurationException.into()),
+        };
+        let set = self.inner.objects.set_versioning(call.account(), &call.bucket, versioning).await;
+        set.map_err(|e| refusal(e, call))?;
+        Ok(empty_reply(StatusCode::OK))
+    }
+}
+
+fn token_of(call: &Call) -> Result<String, S3Error> {
+    let Some(token) = call.query.get_filled("continuation-token") else { return Ok(String::new()) };
+    let marker = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    marker.ok_or_else(|| {
+        S3Error::argument("continuation-token", token, "The continuation token provided is incorrect")
+    })
+}

@@ -1,0 +1,148 @@
+//! DeleteObject and DeleteObjects.
+
+use super::{DELETE_MARKER, VERSION_ID, empty_reply, header_value, refusal, version_of, xml_reply};
+use crate::body::{is_vouched_for, read_small};
+use crate::error::{ErrorCode, S3Error};
+use crate::gateway::{Call, CallBody, Reply, S3Gateway};
+use crate::headers::{self, parse_etag};
+use crate::names;
+use crate::xml::{self, Node, XmlWriter};
+use http::StatusCode;
+use http::header::HeaderValue;
+use ringfort_object::{DeleteDone, DeleteItem, DeleteOptions, ETagMatch, ObjectError, VersionId, WriteConditions};
+
+/// Most keys of one request.
+const KEYS_MAX: usize = 1000;
+
+impl S3Gateway {
+    pub(crate) async fn delete_object(&self, call: &Call) -> Reply {
+        let head = &call.parts.headers;
+        for name in ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"] {
+            if head.contains_key(name) {
+                return Err(S3Error::not_implemented(name));
+            }
+        }
+        let conditions = WriteConditions { if_none_match: None, ..headers::write_conditions(head)? };
+        let options = DeleteOptions { version: version_of(&call.query)?, conditions };
+        let must_exist = options.conditions.if_match.is_some();
+        let deleted = self.inner.objects.delete(&call.path(), options).await;
+        let done = match deleted {
+            Ok(done) => done,
+            // Deleting what is not there is done.
+            Err(ObjectError::NoSuchKey | ObjectError::NoSuchVersion) if !must_exist => DeleteDone::default(),
+            Err(error) => return Err(super::put::write_refusal(refusal(error, call), must_exist, call)),
+        };
+        let mut response = empty_reply(StatusCode::NO_CONTENT);
+        let out = response.headers_mut();
+        if let Some(version) = done.version {
+            out.insert(VERSION_ID, header_value(version));
+        }
+        if done.delete_marker {
+            out.insert(DELETE_MARKER, HeaderValue::from_static("true"));
+        }
+        Ok(response)
+    }
+
+    pub(crate) async fn delete_objects(&self, call: &Call, body: CallBody) -> Reply {
+        let head = &call.parts.headers;
+        if !is_vouched_for(head, &body.payload)? {
+            return Err(S3Error::with(
+                ErrorCode::InvalidRequest,
+                "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
+            ));
+        }
+        let document = read_small(head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
+        if document.is_empty() {
+            return Err(ErrorCode::MissingRequestBodyError.into());
+        }
+        let root = xml::parse(&document, "Delete")?;
+        let quiet = root.child_text("Quiet").is_some_and(|quiet| quiet.eq_ignore_ascii_case("true"));
+        let asked = root.children.iter().filter(|child| child.name == "Object").map(Asked::read);
+        let asked = asked.collect::<Result<Vec<_>, _>>()?;
+        if asked.is_empty() || asked.len() > KEYS_MAX {
+            return Err(ErrorCode::MalformedXML.into());
+        }
+        let answers = self.delete_asked(call, &asked).await?;
+        Ok(xml_reply(result_xml(&asked, &answers, quiet)))
+    }
+
+    /// One answer per key asked; those that cannot be keys are answered here.
+    async fn delete_asked(&self, call: &Call, asked: &[Asked]) -> Result<Vec<Result<DeleteDone, S3Error>>, S3Error> {
+        let items = asked.iter().filter_map(|asked| asked.item.as_ref().ok().cloned()).collect();
+        let deleted = self.inner.objects.delete_many(call.account(), &call.bucket, items).await;
+        let mut deleted = deleted.map_err(|e| refusal(e, call))?.into_iter();
+        let answer = |asked: &Asked| match &asked.item {
+            Err(error) => Err(error.clone()),
+            Ok(_) => match deleted.next() {
+                Some(Err(ObjectError::NoSuchKey | ObjectError::NoSuchVersion)) => Ok(DeleteDone::default()),
+                Some(done) => done.map_err(|e| refusal(e, call)),
+                None => Err(ErrorCode::InternalError.into()),
+            },
+        };
+        Ok(asked.iter().map(answer).collect())
+    }
+}
+
+/// One `Object` of the request.
+struct Asked {
+    key: String,
+    version_text: Option<String>,
+    item: Result<DeleteItem, S3Error>,
+}
+
+impl Asked {
+    fn read(node: &Node) -> Result<Self, S3Error> {
+        let key = node.child_text("Key").ok_or(ErrorCode::MalformedXML)?.to_owned();
+        let version_text = node.child_text("VersionId").filter(|text| !text.is_empty()).map(str::to_owned);
+        for name in ["LastModifiedTime", "Size"] {
+            if node.child(name).is_some() {
+                return Err(S3Error::not_implemented(name));
+            }
+        }
+        let item = Self::item(&key, version_text.as_deref(), node.child_text("ETag"));
+        Ok(Self { key, version_text, item })
+    }
+
+    fn item(key: &str, version: Option<&str>, etag: Option<&str>) -> Result<DeleteItem, S3Error> {
+        names::check_key(key)?;
+        let version: Option<VersionId> = version
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| S3Error::from(ErrorCode::NoSuchVersion))?;
+        let if_match = etag.map(|tag| match tag {
+            "*" => ETagMatch::Any,
+            tag => ETagMatch::OneOf(parse_etag(tag).into_iter().collect()),
+        });
+        let conditions = WriteConditions { if_match, if_none_match: None };
+        Ok(DeleteItem { key: key.to_owned(), options: DeleteOptions { version, conditions } })
+    }
+}
+
+fn result_xml(asked: &[Asked], answers: &[Result<DeleteDone, S3Error>], quiet: bool) -> String {
+    const ROOT: &str = "DeleteResult";
+    let mut xml = XmlWriter::root(ROOT, 256 + asked.len() * 160);
+    for (asked, answer) in asked.iter().zip(answers) {
+        match answer {
+            Ok(_) if quiet => {}
+            Ok(done) => {
+                xml.open("Deleted");
+                xml.name("Key", &asked.key);
+                xml.text_if("VersionId", asked.version_text.as_deref());
+                if let (true, Some(version)) = (done.delete_marker, done.version) {
+                    xml.plain("DeleteMarker", true);
+                    xml.plain("DeleteMarkerVersionId", version);
+                }
+                xml.close("Deleted");
+            }
+            Err(error) => {
+                xml.open("Error");
+                xml.name("Key", &asked.key);
+                xml.text_if("VersionId", asked.version_text.as_deref());
+                xml.text("Code", error.code().name());
+                xml.text("Message", error.message());
+                xml.close("Error");
+            }
+        }
+    }
+    xml.finish(ROOT)
+}

@@ -1,0 +1,165 @@
+//! GetObject, HeadObject, GetObjectAttributes.
+
+use super::{
+    checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version, refusal,
+    version_of, xml_reply,
+};
+use crate::body::S3Body;
+use crate::body::checksum::Algorithm;
+use crate::error::{ErrorCode, S3Error};
+use crate::gateway::{Call, Reply, S3Gateway};
+use crate::headers;
+use crate::xml::XmlWriter;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, Response, StatusCode};
+use ringfort_object::{GetOptions, ObjectInfo};
+
+/// Query parameters that replace a header of the reply.
+const OVERRIDES: [(&str, HeaderName); 6] = [
+    ("response-content-type", CONTENT_TYPE),
+    ("response-content-language", CONTENT_LANGUAGE),
+    ("response-expires", EXPIRES),
+    ("response-cache-control", CACHE_CONTROL),
+    ("response-content-disposition", CONTENT_DISPOSITION),
+    ("response-content-encoding", CONTENT_ENCODING),
+];
+
+impl S3Gateway {
+    pub(crate) async fn get_object(&self, call: &Call) -> Reply {
+        let options = read_options(call)?;
+        let reader = self.inner.objects.get(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
+        let len = reader.info.range.end - reader.info.range.start;
+        let mut response = Response::new(S3Body::object(reader.body, len));
+        push_head(call, &reader.info, &mut response)?;
+        Ok(response)
+    }
+
+    pub(crate) async fn head_object(&self, call: &Call) -> Reply {
+        let options = read_options(call)?;
+        let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
+        let mut response = Response::new(S3Body::empty());
+        push_head(call, &info, &mut response)?;
+        Ok(response)
+    }
+
+    pub(crate) async fn get_object_attributes(&self, call: &Call) -> Reply {
+        let wanted = headers::text(&call.parts.headers, "x-amz-object-attributes")?.unwrap_or_default();
+        let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+        let known = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
+        if wanted.is_empty() || wanted.iter().any(|name| !known.contains(name)) {
+            return Err(S3Error::argument("x-amz-object-attributes", "", "Invalid attribute name specified."));
+        }
+        let options = GetOptions { version: version_of(&call.query)?, ..GetOptions::default() };
+        let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
+        let mut response = xml_reply(attributes_xml(&wanted, &info));
+        response.headers_mut().insert(LAST_MODIFIED, date_value(info.modified));
+        push_version(response.headers_mut(), info.version, info.versioning);
+        Ok(response)
+    }
+}
+
+fn attributes_xml(wanted: &[&str], info: &ObjectInfo) -> String {
+    const ROOT: &str = "GetObjectAttributesResponse";
+    let mut xml = XmlWriter::root(ROOT, 512);
+    if wanted.contains(&"ETag") {
+        xml.plain("ETag", info.etag);
+    }
+    let checksums = &info.attributes.checksums;
+    if wanted.contains(&"Checksum") && checksums.iter().any(|(name, _)| Algorithm::from_stored(name).is_some()) {
+        xml.open("Checksum");
+        for (name, value) in checksums {
+            if let Some(algorithm) = Algorithm::from_stored(name) {
+                xml.text(algorithm.element(), value);
+            }
+        }
+        xml.text("ChecksumType", checksum_type(checksums));
+        xml.close("Checksum");
+    }
+    if wanted.contains(&"ObjectParts") && info.parts > 0 {
+        xml.open("ObjectParts");
+        xml.plain("TotalPartsCount", info.parts);
+        xml.close("ObjectParts");
+    }
+    if wanted.contains(&"StorageClass") {
+        xml.text("StorageClass", "STANDARD");
+    }
+    if wanted.contains(&"ObjectSize") {
+        xml.plain("ObjectSize", info.size);
+    }
+    xml.finish(ROOT)
+}
+
+fn read_options(call: &Call) -> Result<GetOptions, S3Error> {
+    let headers = &call.parts.headers;
+    let part_number = part_number(&call.query)?;
+    if part_number.is_some() && headers.contains_key(RANGE) {
+        return Err(S3Error::with(
+            ErrorCode::InvalidRequest,
+            "Cannot specify both Range header and partNumber query parameter",
+        ));
+    }
+    Ok(GetOptions {
+        version: version_of(&call.query)?,
+        conditions: headers::read_conditions(headers),
+        range: headers::range(headers),
+        part_number,
+    })
+}
+
+fn read_refusal(error: ringfort_object::ObjectError, call: &Call) -> S3Error {
+    let refused = refusal(error, call);
+    match (refused.code(), call.query.get("partNumber"), call.parts.headers.get(RANGE)) {
+        (ErrorCode::InvalidRange | ErrorCode::InvalidPart, Some(part), _) => {
+            S3Error::from(ErrorCode::InvalidPartNumber).detail("PartNumberRequested", part)
+        }
+        (ErrorCode::InvalidRange, None, Some(range)) => {
+            refused.detail("RangeRequested", String::from_utf8_lossy(range.as_bytes()))
+        }
+        _ => refused,
+    }
+}
+
+/// Status and headers of a read.
+fn push_head(call: &Call, info: &ObjectInfo, response: &mut Response<S3Body>) -> Result<(), S3Error> {
+    let len = info.range.end - info.range.start;
+    let in_part = call.query.has("partNumber");
+    let partial = len > 0 && (in_part || len != info.size || headers::range(&call.parts.headers).is_some());
+    if partial {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    let out = response.headers_mut();
+    out.reserve(16);
+    headers::push_attributes(out, &info.attributes);
+    if partial {
+        let (first, last) = (info.range.start, info.range.end - 1);
+        out.insert(CONTENT_RANGE, header_value(format_args!("bytes {first}-{last}/{}", info.size)));
+    }
+    out.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    out.insert(ETAG, etag_value(info.etag));
+    out.insert(LAST_MODIFIED, date_value(info.modified));
+    push_version(out, info.version, info.versioning);
+    if in_part && info.parts > 0 {
+        out.insert("x-amz-mp-parts-count", HeaderValue::from(info.parts));
+    }
+    let checksum_mode = call.parts.headers.get("x-amz-checksum-mode").map(HeaderValue::as_bytes);
+    let checksum_mode = checksum_mode.or_else(|| call.query.get("x-amz-checksum-mode").map(str::as_bytes));
+    if checksum_mode.is_some_and(|mode| mode.eq_ignore_ascii_case(b"ENABLED")) && !partial {
+        push_checksums(out, &info.attributes.checksums);
+    }
+    push_overrides(call, out)
+}
+
+fn push_overrides(call: &Call, out: &mut HeaderMap) -> Result<(), S3Error> {
+    for (parameter, name) in OVERRIDES {
+        if let Some(value) = call.query.get(parameter) {
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| S3Error::argument("response-*", value, "The value of a header is not valid."))?;
+            out.insert(name, value);
+        }
+    }
+    Ok(())
+}

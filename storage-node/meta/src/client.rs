@@ -107,7 +107,7 @@ impl MetaClient {
         self.run(group, CommandKind::EndSession, SYSTEM_SLOT, Some(id), Bytes::new(), Vec::new()).await.map(|_| ())
     }
 
-    async fn run(
+    pub(crate) async fn run(
         &self,
         group: GroupId,
         kind: CommandKind,

@@ -41,6 +41,9 @@ mod state_machine;
 mod status;
 mod voter;
 
+#[cfg(test)]
+mod tests;
+
 pub use client::MetaClient;
 pub use config::MetaConfig;
 pub use error::MetaError;

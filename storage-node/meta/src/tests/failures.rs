@@ -1,0 +1,166 @@
+//! Groups that lose voters.
+
+use super::*;
+use crate::MetaError;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+fn leader_of(process: &Process, group: GroupId) -> Option<u64> {
+    let status = process.host.group_status();
+    status.into_iter().find(|status| status.group == group)?.leader.map(|voter| voter.0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_while_leaders_come_and_go() {
+    let mut process = Process::start(3).await;
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let stop = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> = (0..8)
+        .map(|_| {
+            let (client, acknowledged, stop) = (process.client(), acknowledged.clone(), stop.clone());
+            process.tasks.spawn(async move {
+                let mut last = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let now = increment(&client, SLOT, "n").await;
+                    assert!(now > last, "a counter never goes back: {last} then {now}");
+                    last = now;
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                    assert!(counter(&client, SLOT, "n").await >= now, "a read misses an acknowledged write");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let before = acknowledged.load(Ordering::Relaxed);
+        let leader = leader_of(&process, GroupId(1)).unwrap_or(1);
+        let device = usize::try_from(leader).unwrap();
+        process.remove(device).await;
+        eventually("progress with two voters", || async { acknowledged.load(Ordering::Relaxed) > before + 5 }).await;
+        let report = process.add(device, leader).await;
+        assert_eq!(report.opened.len(), 3, "{report:?}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    assert_eq!(counter(&process.client(), SLOT, "n").await, acknowledged.load(Ordering::Relaxed));
+    let process = process.restart().await;
+    let client = process.host.client(SessionId(8));
+    assert_eq!(counter(&client, SLOT, "n").await, acknowledged.load(Ordering::Relaxed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wiped_voter_returns_under_a_new_id_by_snapshot() {
+    let mut process = Process::start(3).await;
+    let client = process.client();
+    let body = |key: usize| Bytes::from(vec![u8::try_from(key).unwrap(); 4000 + key]);
+    for key in 0..40 {
+        client.execute(SLOT, command(2, &format!("{key:02}")), vec![body(key)]).await.unwrap();
+    }
+    process.remove(3).await;
+    for engine in process.engines.iter().flatten() {
+        engine.checkpoint().await.unwrap();
+    }
+    eventually("the logs to be purged, so that only a snapshot helps", || {
+        let engines: Vec<_> = process.engines.iter().flatten().cloned().collect();
+        let client = client.clone();
+        async move {
+            increment(&client, SLOT, "tick").await;
+            for engine in &engines {
+                engine.checkpoint().await.unwrap();
+            }
+            engines.iter().all(|engine| engine.group_log(GroupId(1)).purged().is_some())
+        }
+    })
+    .await;
+    process.folders[2] = tempfile::tempdir().unwrap();
+    let report = process.add(3, 30).await;
+    assert_eq!(report, crate::DeviceReport::default(), "an empty device has no voters");
+    let wanted = [VoterId(1), VoterId(2), VoterId(30)];
+    for group in [SYSTEM_GROUP, GroupId(1), GroupId(2)] {
+        process.host.change_voters(group, &wanted).await.unwrap();
+        process.host.change_voters(group, &wanted).await.unwrap();
+    }
+    let status = process.host.group_status();
+    assert!(status.iter().all(|group| group.running() == 3 && group.spare() == 1), "{status:?}");
+    // The new voter alone has to know everything now, with one of the old ones.
+    process.remove(1).await;
+    for key in 0..40 {
+        let answer = client.query(SLOT, command(2, &format!("{key:02}"))).await.unwrap();
+        assert_eq!(answer.inline, Some(body(key)), "{key}");
+    }
+    let engine = process.engines[2].clone().unwrap();
+    for key in 0..40 {
+        let blob = blob_of(SLOT, format!("{key:02}").as_bytes(), 1);
+        let name = ringfort_core::ChunkKey { blob, number: 0, fragment: 0 };
+        assert_eq!(engine.read_chunk(name, 0..4000).await.unwrap(), body(key)[..4000], "inline body {key} came along");
+    }
+    assert!(increment(&client, SLOT, "tick").await > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_cut_off_serves_no_reads_and_its_successor_does() {
+    let process = Process::start(3).await;
+    let client = process.client();
+    increment(&client, SLOT, "n").await;
+    counter(&client, SLOT, "n").await;
+    let group = process.host.inner.group(GroupId(1));
+    let leader = group.leader().unwrap();
+    assert!(leader.may_serve_reads());
+    process.host.isolate(leader.id, true);
+    eventually("the lease to run out", || async { !leader.may_serve_reads() }).await;
+    assert!(increment(&client, SLOT, "n").await == 2, "the others elect a successor and take the command");
+    assert_ne!(group.leader().unwrap().id, leader.id);
+    assert!(!leader.may_serve_reads());
+    assert_eq!(counter(&client, SLOT, "n").await, 2);
+    process.host.isolate(leader.id, false);
+    assert_eq!(increment(&client, SLOT, "n").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_quorum_everything_fails_closed() {
+    let mut process = Process::start(3).await;
+    let client = process.client();
+    increment(&client, SLOT, "n").await;
+    process.remove(1).await;
+    process.remove(2).await;
+    let tight = tokio::time::timeout(Duration::from_secs(2), client.execute(SLOT, command(1, "n"), Vec::new())).await;
+    assert!(!matches!(tight, Ok(Ok(_))));
+    let read = tokio::time::timeout(Duration::from_secs(2), client.query(SLOT, command(1, "n"))).await;
+    assert!(!matches!(read, Ok(Ok(_))));
+    process.add(2, 2).await;
+    eventually("a quorum again", || async { counter(&client, SLOT, "n").await >= 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_another_voter_is_left_alone() {
+    let mut process = Process::start(3).await;
+    increment(&process.client(), SLOT, "n").await;
+    process.remove(3).await;
+    let report = process.add(3, 31).await;
+    assert_eq!(report.foreign.len(), 3, "{report:?}");
+    let refused = process.host.bootstrap(GroupId(1), &[VoterId(1), VoterId(2), VoterId(31)]).await;
+    assert!(matches!(refused, Err(MetaError::VoterLost { .. })), "{refused:?}");
+    process.host.change_voters(GroupId(1), &[VoterId(1), VoterId(2), VoterId(31)]).await.unwrap();
+    assert_eq!(increment(&process.client(), SLOT, "n").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_voter_grows_to_three_and_back() {
+    let mut process = Process::start(1).await;
+    let client = process.client();
+    for round in 1..=10 {
+        assert_eq!(increment(&client, SLOT, "n").await, round);
+    }
+    for device in 2..=3 {
+        process.folders.push(tempfile::tempdir().unwrap());
+        process.engines.push(None);
+        process.add(device, device as u64).await;
+    }
+    process.host.change_voters(GroupId(1), &[VoterId(1), VoterId(2), VoterId(3)]).await.unwrap();
+    assert_eq!(increment(&client, SLOT, "n").await, 11);
+    process.host.change_voters(GroupId(1), &[VoterId(2)]).await.unwrap();
+    assert_eq!(counter(&client, SLOT, "n").await, 11);
+    assert_eq!(increment(&client, SLOT, "n").await, 12);
+    assert_eq!(process.engines[0].as_ref().unwrap().group_log(GroupId(1)).last(), None, "what left is dropped");
+}

@@ -1,0 +1,72 @@
+# Two commands are enough: `make up` builds and starts Ringfort, `make test` proves it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+
+RINGFORT_CACHE ?= $(HOME)/.cache/ringfort
+CARGO_TARGET_DIR ?= $(RINGFORT_CACHE)/target
+# Incremental builds of an optimised profile cost more disk than they save time.
+CARGO_INCREMENTAL ?= 0
+export RINGFORT_CACHE CARGO_TARGET_DIR CARGO_INCREMENTAL
+export PATH := $(PATH):$(RINGFORT_CACHE)/tools/bin
+
+# Where `make up` keeps its data, how many device folders it makes there, and how redundant.
+DATA ?= $(HOME)/.local/share/ringfort
+DEVICES ?= 4
+POLICY ?= replicated:3
+# More flags for `ringfort up`, such as ARGS="--bind 0.0.0.0 --public-host storage.lan".
+ARGS ?=
+
+RINGFORT := $(CARGO_TARGET_DIR)/release/ringfort
+
+.PHONY: help up build test test-nightly acceptance bench fmt lint prepare-build prepare-test trim
+
+help:
+	@echo "make up            build and start Ringfort in the foreground (DATA=, DEVICES=, POLICY=, ARGS=)"
+	@echo "make test          every check and test but the nightly ones"
+	@echo "make test-nightly  all tests, the long ones too, with more random cases"
+	@echo "make bench         measure, and write docs/benchmarks.md"
+	@echo "make fmt, lint     format; format check and lints"
+
+prepare-build:
+	@tests/tools/prepare build
+
+prepare-test:
+	@tests/tools/prepare test
+
+trim:
+	@tests/tools/trim-cache "$(CARGO_TARGET_DIR)"
+
+# One profile for everything, so that the libraries (RocksDB above all) are built once.
+build: prepare-build trim
+	cargo build --release --locked -p ringfort-appliance
+
+up: build
+	exec "$(RINGFORT)" up --data "$(DATA)" --devices "$(DEVICES)" --policy "$(POLICY)" $(ARGS)
+
+fmt:
+	cargo fmt --all
+
+lint: prepare-test
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	cargo deny --log-level error --offline --config .deny.toml check bans licenses sources
+
+# The runner's own summary closes the output.
+test: lint trim
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
+	cargo nextest run --release --locked --workspace
+
+test-nightly: lint trim
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
+	PROPTEST_CASES=$${PROPTEST_CASES:-2000} cargo nextest run --release --locked --workspace --profile nightly
+
+# Only the tests of the built binary with real clients.
+acceptance: prepare-test trim
+	cargo build --release --locked -p ringfort-appliance
+	cargo nextest run --release --locked -p ringfort-acceptance
+
+bench: build
+	cargo run --release --locked -p ringfort-bench -- suite --write docs/benchmarks.md

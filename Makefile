@@ -68,5 +68,5 @@ acceptance: prepare-test trim
 	cargo build --release --locked -p ringfort-appliance
 	cargo nextest run --release --locked -p ringfort-acceptance
 
-bench: build
+bench: prepare-build trim
 	cargo run --release --locked -p ringfort-bench -- suite --write docs/benchmarks.md

@@ -10,7 +10,9 @@ pub(crate) fn parse_amz_date(text: &str) -> Option<u64> {
         return None;
     }
     let digits = |range: std::ops::Range<usize>| -> Option<u64> {
-        bytes[range].iter().try_fold(0_u64, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0')))
+        bytes[range]
+            .iter()
+            .try_fold(0_u64, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0')))
     };
     let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
     let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
@@ -118,7 +120,14 @@ mod tests {
         assert_eq!(parse_amz_date("20130524T000000Z"), Some(1_369_353_600));
         assert_eq!(iso8601(1_369_353_600), "2013-05-24T00:00:00.000Z");
         assert_eq!(iso8601(951_782_400), "2000-02-29T00:00:00.000Z");
-        for bad in ["", "20130524T000000", "20130229T000000Z", "20131324T000000Z", "2013052\u{e4}000000Z", "20130524T240000Z"] {
+        for bad in [
+            "",
+            "20130524T000000",
+            "20130229T000000Z",
+            "20131324T000000Z",
+            "2013052\u{e4}000000Z",
+            "20130524T240000Z",
+        ] {
             assert_eq!(parse_amz_date(bad), None, "{bad}");
         }
     }

@@ -103,7 +103,9 @@ impl S3Gateway {
         let (found, call, body) = self.admit(parts, body, operation)?;
         let reply = self.run(found, &call, body).await;
         match reply {
-            Err(error) if error.code() == ErrorCode::NoSuchBucket => Err(self.whose_bucket(&call, error).await),
+            Err(error) if error.code() == ErrorCode::NoSuchBucket => {
+                Err(self.whose_bucket(&call, error).await)
+            }
             reply => reply,
         }
     }
@@ -185,7 +187,9 @@ impl S3Gateway {
             | Operation::PutObject
             | Operation::DeleteObject
             | Operation::ListObjects
-            | Operation::ListObjectsV2 => Err(S3Error::from(ErrorCode::InternalError).internal("routed twice")),
+            | Operation::ListObjectsV2 => {
+                Err(S3Error::from(ErrorCode::InternalError).internal("routed twice"))
+            }
         }
     }
 
@@ -208,10 +212,17 @@ fn log_refusal(error: &S3Error, request_id: RequestId, operation: Option<Operati
     }
 }
 
-fn error_reply(error: &S3Error, method: &Method, path: &str, request_id: RequestId, host_id: &str) -> Response<S3Body> {
+fn error_reply(
+    error: &S3Error,
+    method: &Method,
+    path: &str,
+    request_id: RequestId,
+    host_id: &str,
+) -> Response<S3Body> {
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let bodyless = method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-    let body = if bodyless { S3Body::empty() } else { S3Body::whole(error_xml(error, path, request_id, host_id)) };
+    let body =
+        if bodyless { S3Body::empty() } else { S3Body::whole(error_xml(error, path, request_id, host_id)) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     if !bodyless {

@@ -1,7 +1,9 @@
 //! What the headers of a request say about an object, and back.
 
 use crate::error::{ErrorCode, S3Error};
-use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName};
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName,
+};
 use http::{HeaderMap, HeaderValue};
 use ringfort_object::{Attributes, ETag, ETagMatch, RangeSpec, ReadConditions, WriteConditions};
 
@@ -9,7 +11,8 @@ const META: &str = "x-amz-meta-";
 /// Most bytes of user metadata: names without their prefix, and values.
 const META_BYTES_MAX: usize = 2048;
 /// System headers that are kept and given back as they are.
-const SYSTEM: [HeaderName; 5] = [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
+const SYSTEM: [HeaderName; 5] =
+    [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
 
 /// Headers that ask for something that is not there. A client that asked for encryption, a lock or a grant and was
 /// told "done" would be deceived.
@@ -68,8 +71,10 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Opt
 
 /// The attributes that a PutObject, CopyObject or CreateMultipartUpload gives its object.
 pub(crate) fn attributes(headers: &HeaderMap) -> Result<Attributes, S3Error> {
-    let mut attributes =
-        Attributes { content_type: text(headers, "content-type")?.map(str::to_owned), ..Attributes::default() };
+    let mut attributes = Attributes {
+        content_type: text(headers, "content-type")?.map(str::to_owned),
+        ..Attributes::default()
+    };
     for name in &SYSTEM {
         let Some(value) = headers.get(name) else { continue };
         let value = std::str::from_utf8(value.as_bytes()).map_err(|_| ErrorCode::InvalidArgument)?;
@@ -108,8 +113,11 @@ fn metadata(headers: &HeaderMap) -> Result<Vec<(String, String)>, S3Error> {
 }
 
 fn without_aws_chunked(value: &str) -> String {
-    let kept: Vec<&str> =
-        value.split(',').map(str::trim).filter(|coding| !coding.is_empty() && *coding != "aws-chunked").collect();
+    let kept: Vec<&str> = value
+        .split(',')
+        .map(str::trim)
+        .filter(|coding| !coding.is_empty() && *coding != "aws-chunked")
+        .collect();
     kept.join(",")
 }
 
@@ -218,7 +226,9 @@ mod tests {
         check("bytes=5-", Some(RangeSpec::From(5)));
         check("bytes=-5", Some(RangeSpec::Suffix(5)));
         check("bytes=0-99999999999999999999999", Some(RangeSpec::FromTo(0, u64::MAX)));
-        for ignored in ["bytes=9-0", "bytes=0-1,3-4", "bytes=-", "bytes=a-b", "items=0-1", "bytes", "bytes=+1-2"] {
+        for ignored in
+            ["bytes=9-0", "bytes=0-1,3-4", "bytes=-", "bytes=a-b", "items=0-1", "bytes", "bytes=+1-2"]
+        {
             check(ignored, None);
         }
     }
@@ -227,7 +237,11 @@ mod tests {
     fn entity_tags() {
         let tag = "0123456789abcdef0123456789abcdef".parse().expect("a tag");
         assert_eq!(etags("*"), ETagMatch::Any);
-        for form in ["0123456789abcdef0123456789abcdef", "\"0123456789abcdef0123456789abcdef\"", "W/\"0123456789abcdef0123456789abcdef\", \"x\""] {
+        for form in [
+            "0123456789abcdef0123456789abcdef",
+            "\"0123456789abcdef0123456789abcdef\"",
+            "W/\"0123456789abcdef0123456789abcdef\", \"x\"",
+        ] {
             assert_eq!(etags(form), ETagMatch::OneOf(vec![tag]), "{form}");
         }
         assert_eq!(etags("nonsense"), ETagMatch::OneOf(vec![]));

@@ -31,7 +31,9 @@ impl Meters {
 
     /// Notes an answered request.
     pub(crate) fn note(&self, operation: Option<Operation>, status: StatusCode, took: Duration) {
-        let meter = operation.and_then(|operation| self.by_operation.get(operation as usize)).unwrap_or(&self.unrouted);
+        let meter = operation
+            .and_then(|operation| self.by_operation.get(operation as usize))
+            .unwrap_or(&self.unrouted);
         match status.as_u16() {
             ..400 => &meter.ok,
             400..500 => &meter.refused,
@@ -44,9 +46,7 @@ impl Meters {
 
 impl Meter {
     fn new(operation: &'static str) -> Self {
-        let count = |outcome: &'static str| {
-            counter!("ringfort_s3_requests_total", "operation" => operation, "outcome" => outcome)
-        };
+        let count = |outcome: &'static str| counter!("ringfort_s3_requests_total", "operation" => operation, "outcome" => outcome);
         Self {
             ok: count("ok"),
             refused: count("refused"),

@@ -10,7 +10,8 @@ pub(crate) fn check_bucket(name: &str) -> Result<(), S3Error> {
     if bucket_is_valid(name) {
         return Ok(());
     }
-    Err(S3Error::from(ErrorCode::InvalidBucketName).detail("BucketName", name.chars().take(256).collect::<String>()))
+    Err(S3Error::from(ErrorCode::InvalidBucketName)
+        .detail("BucketName", name.chars().take(256).collect::<String>()))
 }
 
 fn bucket_is_valid(name: &str) -> bool {
@@ -29,7 +30,8 @@ fn bucket_is_valid(name: &str) -> bool {
 }
 
 fn looks_like_ipv4(name: &str) -> bool {
-    name.split('.').count() == 4 && name.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    name.split('.').count() == 4
+        && name.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Checks a key. Keys are opaque: `a/../b` is a key like any other, but one that climbs out of its bucket is refused
@@ -68,7 +70,10 @@ mod tests {
         for good in ["abc", "a-b.c", "1bucket", "my.bucket-2", &"a".repeat(63)] {
             assert!(check_bucket(good).is_ok(), "{good}");
         }
-        for bad in ["", "ab", "Abc", "a_b", "-abc", "abc-", ".abc", "abc.", "a..b", "10.0.0.1", "xn--abc", "a/b", "föö"] {
+        for bad in [
+            "", "ab", "Abc", "a_b", "-abc", "abc-", ".abc", "abc.", "a..b", "10.0.0.1", "xn--abc", "a/b",
+            "föö",
+        ] {
             assert_eq!(check_bucket(bad).expect_err(bad).code(), ErrorCode::InvalidBucketName, "{bad}");
         }
         assert!(check_bucket(&"a".repeat(64)).is_err());

@@ -30,10 +30,37 @@ operations! {
 
 /// Sub-resources of buckets and objects that are not there.
 const NOT_THERE: &[&str] = &[
-    "abac", "accelerate", "acl", "analytics", "append", "cors", "encryption", "intelligent-tiering", "inventory",
-    "legal-hold", "lifecycle", "logging", "metadataConfiguration", "metadataTable", "metrics", "notification",
-    "object-lock", "ownershipControls", "policy", "policyStatus", "publicAccessBlock", "renameObject", "replication",
-    "requestPayment", "restore", "retention", "select", "session", "tagging", "torrent", "website",
+    "abac",
+    "accelerate",
+    "acl",
+    "analytics",
+    "append",
+    "cors",
+    "encryption",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "logging",
+    "metadataConfiguration",
+    "metadataTable",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "renameObject",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "session",
+    "tagging",
+    "torrent",
+    "website",
 ];
 
 /// Finds the operation of a request.
@@ -129,7 +156,10 @@ mod tests {
         assert_eq!(check(Method::GET, bucket, "acl", false), Ok(Operation::GetBucketAcl));
         assert_eq!(check(Method::POST, bucket, "delete", false), Ok(Operation::DeleteObjects));
         assert_eq!(check(Method::POST, bucket, "", false), Err(ErrorCode::MethodNotAllowed));
-        assert_eq!(check(Method::PUT, object, "partNumber=1&uploadId=x", true), Ok(Operation::UploadPartCopy));
+        assert_eq!(
+            check(Method::PUT, object, "partNumber=1&uploadId=x", true),
+            Ok(Operation::UploadPartCopy)
+        );
         assert_eq!(check(Method::PUT, object, "", true), Ok(Operation::CopyObject));
         assert_eq!(check(Method::POST, object, "uploads", false), Ok(Operation::CreateMultipartUpload));
         for (method, path, query) in [

@@ -127,12 +127,19 @@ mod tests {
 
     #[test]
     fn what_is_no_target() {
-        for (text, code) in [("/b/%ff", ErrorCode::InvalidURI), ("*", ErrorCode::InvalidURI), ("/b?%ff", ErrorCode::InvalidURI)] {
+        for (text, code) in [
+            ("/b/%ff", ErrorCode::InvalidURI),
+            ("*", ErrorCode::InvalidURI),
+            ("/b?%ff", ErrorCode::InvalidURI),
+        ] {
             let refused = Target::parse(&text.parse().expect("a URI"), 1 << 14).expect_err(text);
             assert_eq!(refused.code(), code, "{text}");
         }
         let long = format!("/{}", "a".repeat(20_000));
-        assert_eq!(Target::parse(&long.parse().expect("a URI"), 1 << 14).expect_err("long").code(), ErrorCode::URITooLong);
+        assert_eq!(
+            Target::parse(&long.parse().expect("a URI"), 1 << 14).expect_err("long").code(),
+            ErrorCode::URITooLong
+        );
     }
 
     #[test]

@@ -50,14 +50,23 @@ impl ChunkSigner {
     /// Ends the current chunk: whether `signature` is its signature.
     pub(crate) fn chunk_matches(&mut self, signature: &str) -> bool {
         let hash = hex::encode(self.chunk.finalize_reset());
-        let expected = self.sign(&["AWS4-HMAC-SHA256-PAYLOAD\n", &self.preamble, &self.previous, "\n", EMPTY_SHA256, "\n", &hash]);
+        let expected = self.sign(&[
+            "AWS4-HMAC-SHA256-PAYLOAD\n",
+            &self.preamble,
+            &self.previous,
+            "\n",
+            EMPTY_SHA256,
+            "\n",
+            &hash,
+        ]);
         self.step(expected, signature)
     }
 
     /// Whether `signature` is that of the trailers, given as `name:value\n` each.
     pub(crate) fn trailer_matches(&mut self, trailers: &[u8], signature: &str) -> bool {
         let hash = hex::encode(Sha256::digest(trailers));
-        let expected = self.sign(&["AWS4-HMAC-SHA256-TRAILER\n", &self.preamble, &self.previous, "\n", &hash]);
+        let expected =
+            self.sign(&["AWS4-HMAC-SHA256-TRAILER\n", &self.preamble, &self.previous, "\n", &hash]);
         self.step(expected, signature)
     }
 

@@ -39,7 +39,8 @@ impl<'a> Claim<'a> {
     /// Finds the claim of a request; `None` if it is anonymous.
     pub(crate) fn find(parts: &'a Parts, query: &'a Query) -> Result<Option<Self>, S3Error> {
         let header = parts.headers.get(AUTHORIZATION);
-        let in_query = query.has("X-Amz-Algorithm") || query.has("X-Amz-Signature") || query.has("X-Amz-Credential");
+        let in_query =
+            query.has("X-Amz-Algorithm") || query.has("X-Amz-Signature") || query.has("X-Amz-Credential");
         match header {
             Some(_) if in_query => Err(S3Error::with(
                 ErrorCode::InvalidArgument,
@@ -63,7 +64,9 @@ impl<'a> Claim<'a> {
                 format!("The authorization header is malformed; {what}"),
             )
         };
-        let Some(fields) = value.strip_prefix(ALGORITHM).filter(|rest| rest.is_empty() || rest.starts_with(' ')) else {
+        let Some(fields) =
+            value.strip_prefix(ALGORITHM).filter(|rest| rest.is_empty() || rest.starts_with(' '))
+        else {
             return Err(if value.starts_with("AWS4-") || value.starts_with("AWS ") {
                 old_signature()
             } else {
@@ -105,7 +108,8 @@ impl<'a> Claim<'a> {
     }
 
     fn from_query(query: &'a Query) -> Result<Self, S3Error> {
-        let refused = |message: &'static str| S3Error::with(ErrorCode::AuthorizationQueryParametersError, message);
+        let refused =
+            |message: &'static str| S3Error::with(ErrorCode::AuthorizationQueryParametersError, message);
         let get = |name| {
             query.get_filled(name).ok_or_else(|| {
                 refused(
@@ -115,12 +119,15 @@ impl<'a> Claim<'a> {
             })
         };
         if get("X-Amz-Algorithm")? != ALGORITHM {
-            return Err(refused("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\""));
+            return Err(refused(
+                "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\"",
+            ));
         }
         let scope =
             Scope::parse(get("X-Amz-Credential")?).ok_or(ErrorCode::AuthorizationQueryParametersError)?;
-        let time_s = clock::parse_amz_date(get("X-Amz-Date")?)
-            .ok_or_else(|| refused("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""))?;
+        let time_s = clock::parse_amz_date(get("X-Amz-Date")?).ok_or_else(|| {
+            refused("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
+        })?;
         let expires = get("X-Amz-Expires")?;
         if expires.starts_with('-') {
             return Err(refused("X-Amz-Expires must be non-negative"));
@@ -237,8 +244,12 @@ fn must_be_signed(name: &str) -> bool {
 }
 
 fn header_time(headers: &HeaderMap) -> Result<u64, S3Error> {
-    let refused =
-        || S3Error::with(ErrorCode::AccessDenied, "AWS authentication requires a valid Date or x-amz-date header");
+    let refused = || {
+        S3Error::with(
+            ErrorCode::AccessDenied,
+            "AWS authentication requires a valid Date or x-amz-date header",
+        )
+    };
     if let Some(date) = headers.get("x-amz-date") {
         return date.to_str().ok().and_then(clock::parse_amz_date).ok_or_else(refused);
     }

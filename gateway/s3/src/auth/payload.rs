@@ -35,7 +35,11 @@ pub(super) fn signed_hash<'a>(parts: &'a Parts, claim: &Claim<'_>) -> Result<&'a
 }
 
 impl Payload {
-    pub(super) fn from_claim(hash: &str, claim: &Claim<'_>, credential: &Credential) -> Result<Self, S3Error> {
+    pub(super) fn from_claim(
+        hash: &str,
+        claim: &Claim<'_>,
+        credential: &Credential,
+    ) -> Result<Self, S3Error> {
         let signer = || Some(Box::new(ChunkSigner::new(claim, credential)));
         match hash {
             UNSIGNED => Ok(Self::Unsigned),

@@ -31,7 +31,8 @@ pub(super) fn verify(
     credential: &Credential,
     payload_hash: &str,
 ) -> Result<Option<Query>, S3Error> {
-    let resigner = Resigner { parts, claim, credential, payload_hash, headers: signed_headers(parts, claim)? };
+    let resigner =
+        Resigner { parts, claim, credential, payload_hash, headers: signed_headers(parts, claim)? };
     let raw_query = parts.uri.query().unwrap_or_default();
     let query = if claim.is_presigned() { without_signature(raw_query) } else { Cow::Borrowed(raw_query) };
     let strict_path = target.strict_path();
@@ -105,7 +106,8 @@ impl Resigner<'_> {
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.payload_checksum_kind = PayloadChecksumKind::NoHeader;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.excluded_headers = (!self.claim.signs("x-amz-date")).then(|| vec![Cow::Borrowed("x-amz-date")]);
+        settings.excluded_headers =
+            (!self.claim.signs("x-amz-date")).then(|| vec![Cow::Borrowed("x-amz-date")]);
         let params: SigningParams<'_> = v4::SigningParams::builder()
             .identity(self.credential.identity())
             .region(self.claim.scope.region)

@@ -106,7 +106,10 @@ impl Algorithm {
     pub(crate) fn decode(self, text: &str) -> Result<Vec<u8>, S3Error> {
         let bytes = STANDARD.decode(text).ok().filter(|bytes| bytes.len() == self.len());
         bytes.ok_or_else(|| {
-            S3Error::with(ErrorCode::InvalidRequest, format!("Value for {} header is invalid.", self.header()))
+            S3Error::with(
+                ErrorCode::InvalidRequest,
+                format!("Value for {} header is invalid.", self.header()),
+            )
         })
     }
 
@@ -185,7 +188,10 @@ impl Declared {
         if let Some(trailer) = headers.get("x-amz-trailer") {
             let name = trailer.to_str().unwrap_or_default().trim().to_ascii_lowercase();
             let algorithm = Algorithm::ALL.into_iter().find(|a| a.header() == name).ok_or_else(|| {
-                S3Error::with(ErrorCode::InvalidRequest, "The value specified in the x-amz-trailer header is not supported")
+                S3Error::with(
+                    ErrorCode::InvalidRequest,
+                    "The value specified in the x-amz-trailer header is not supported",
+                )
             })?;
             if declared.algorithm.is_some() {
                 return Err(S3Error::with(
@@ -246,7 +252,11 @@ mod tests {
                 hasher.update(bytes);
                 hasher.finish()
             };
-            assert_eq!(algorithm.combine(&sum(b"12345"), &sum(b"6789"), 4), Some(sum(b"123456789")), "{algorithm:?}");
+            assert_eq!(
+                algorithm.combine(&sum(b"12345"), &sum(b"6789"), 4),
+                Some(sum(b"123456789")),
+                "{algorithm:?}"
+            );
         }
         assert_eq!(Algorithm::Sha1.combine(&[], &[], 0), None);
     }
@@ -254,7 +264,8 @@ mod tests {
     #[test]
     fn headers() {
         let parse = |pairs: &[(&'static str, &'static str)]| {
-            let headers = pairs.iter().map(|(n, v)| (n.parse().expect("name"), v.parse().expect("value"))).collect();
+            let headers =
+                pairs.iter().map(|(n, v)| (n.parse().expect("name"), v.parse().expect("value"))).collect();
             Declared::from_headers(&headers)
         };
         assert_eq!(parse(&[]).expect("none"), Declared::default());

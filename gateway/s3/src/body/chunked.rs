@@ -146,7 +146,8 @@ impl ChunkedDecoder {
         if size.is_empty() || size.len() > 15 || !size.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(broken("a chunk size is no hexadecimal number"));
         }
-        let size = u64::from_str_radix(size, 16).map_err(|_| broken("a chunk size is no hexadecimal number"))?;
+        let size =
+            u64::from_str_radix(size, 16).map_err(|_| broken("a chunk size is no hexadecimal number"))?;
         if self.signer.is_some() {
             let signature = extension.trim().strip_prefix("chunk-signature=");
             let signature = signature.ok_or_else(|| broken("a chunk lacks its signature"))?;
@@ -182,7 +183,8 @@ impl ChunkedDecoder {
             self.trailer_signature = Some(value.to_owned());
             return Ok(());
         }
-        if self.trailers.len() == TRAILERS_MAX || self.signed_trailers.len() + line.len() > TRAILER_BYTES_MAX {
+        if self.trailers.len() == TRAILERS_MAX || self.signed_trailers.len() + line.len() > TRAILER_BYTES_MAX
+        {
             return Err(broken("the trailers are too long"));
         }
         self.signed_trailers.extend_from_slice(format!("{name}:{value}\n").as_bytes());
@@ -214,7 +216,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn decode(body: &[u8], piece: usize, trailer: bool) -> Result<(Vec<u8>, Vec<(String, String)>), S3Error> {
+    type Decoded = (Vec<u8>, Vec<(String, String)>);
+
+    fn decode(body: &[u8], piece: usize, trailer: bool) -> Result<Decoded, S3Error> {
         let mut decoder = ChunkedDecoder::new(None, trailer);
         let mut out = Vec::new();
         for piece in body.chunks(piece.max(1)) {
@@ -226,7 +230,8 @@ mod tests {
         decoder.finish().map(|trailers| (out, trailers))
     }
 
-    const BODY: &[u8] = b"5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
+    const BODY: &[u8] =
+        b"5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
 
     #[test]
     fn pieces_of_any_size_decode_alike() {

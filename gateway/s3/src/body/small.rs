@@ -27,9 +27,12 @@ pub(crate) async fn read_small(
     let mut whole = BytesMut::with_capacity(usize::try_from(plan.size).unwrap_or(0).min(bytes_max));
     let (mut upload, _) = plan.open(body, None);
     while let Some(piece) = upload.next().await {
-        let piece = piece.map_err(|error| error.downcast_ref::<S3Error>().cloned().unwrap_or_else(|| {
-            S3Error::from(ErrorCode::IncompleteBody)
-        }))?;
+        let piece = piece.map_err(|error| {
+            error
+                .downcast_ref::<S3Error>()
+                .cloned()
+                .unwrap_or_else(|| S3Error::from(ErrorCode::IncompleteBody))
+        })?;
         whole.extend_from_slice(&piece);
     }
     let md5 = content_md5(headers)?;
@@ -42,5 +45,7 @@ pub(crate) async fn read_small(
 /// Whether something vouches for the integrity of the body, which DeleteObjects demands.
 pub(crate) fn is_vouched_for(headers: &HeaderMap, payload: &Payload) -> Result<bool, S3Error> {
     let declared = Declared::from_headers(headers)?;
-    Ok(declared.algorithm.is_some() || headers.contains_key("content-md5") || matches!(payload, Payload::Sha256(_)))
+    Ok(declared.algorithm.is_some()
+        || headers.contains_key("content-md5")
+        || matches!(payload, Payload::Sha256(_)))
 }

@@ -81,7 +81,8 @@ fn body_size(headers: &HeaderMap, payload: &Payload) -> Result<u64, S3Error> {
     };
     let Some(size) = headers.get(name) else {
         // A body-less request of hyper's client has neither header; a chunked transfer has no length to hold it to.
-        let bodyless = !headers.contains_key(TRANSFER_ENCODING) && matches!(payload, Payload::Sha256(empty) if *empty == EMPTY);
+        let bodyless = !headers.contains_key(TRANSFER_ENCODING)
+            && matches!(payload, Payload::Sha256(empty) if *empty == EMPTY);
         return if bodyless { Ok(0) } else { Err(ErrorCode::MissingContentLength.into()) };
     };
     let size = size.to_str().ok().and_then(|size| size.parse().ok());
@@ -90,8 +91,8 @@ fn body_size(headers: &HeaderMap, payload: &Payload) -> Result<u64, S3Error> {
 
 /// SHA-256 of nothing.
 const EMPTY: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4,
-    0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
 /// The `Content-MD5` header.
@@ -180,7 +181,11 @@ impl Upload {
         Ok(())
     }
 
-    fn expected(&self, algorithm: Algorithm, trailers: &[(String, String)]) -> Result<Option<Vec<u8>>, S3Error> {
+    fn expected(
+        &self,
+        algorithm: Algorithm,
+        trailers: &[(String, String)],
+    ) -> Result<Option<Vec<u8>>, S3Error> {
         if !self.declared.in_trailer {
             return Ok(self.declared.value.clone());
         }

@@ -21,7 +21,11 @@ impl S3Gateway {
         let limit = match call.query.get_filled("max-buckets") {
             None => BUCKETS_MAX,
             Some(text) => text.parse().ok().filter(|n| (1..=BUCKETS_MAX).contains(n)).ok_or_else(|| {
-                S3Error::argument("max-buckets", text, "Argument max-buckets must be an integer between 1 and 10000")
+                S3Error::argument(
+                    "max-buckets",
+                    text,
+                    "Argument max-buckets must be an integer between 1 and 10000",
+                )
             })?,
         };
         let prefix = call.query.get("prefix").unwrap_or_default();
@@ -62,10 +66,14 @@ impl S3Gateway {
 
     pub(crate) async fn create_bucket(&self, call: &Call, body: CallBody) -> Reply {
         let head = &call.parts.headers;
-        if headers::text(head, "x-amz-bucket-object-lock-enabled")?.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+        if headers::text(head, "x-amz-bucket-object-lock-enabled")?
+            .is_some_and(|v| v.eq_ignore_ascii_case("true"))
+        {
             return Err(S3Error::not_implemented("x-amz-bucket-object-lock-enabled"));
         }
-        if headers::text(head, "x-amz-object-ownership")?.is_some_and(|ownership| ownership != "BucketOwnerEnforced") {
+        if headers::text(head, "x-amz-object-ownership")?
+            .is_some_and(|ownership| ownership != "BucketOwnerEnforced")
+        {
             return Err(S3Error::not_implemented("x-amz-object-ownership"));
         }
         let document = read_small(head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
@@ -77,7 +85,9 @@ impl S3Gateway {
         match created.map_err(|e| refusal(e, call))? {
             // Only the oldest region forgives this.
             Created::AlreadyYours if self.inner.config.region != "us-east-1" => {
-                return Err(S3Error::from(ErrorCode::BucketAlreadyOwnedByYou).detail("BucketName", &call.bucket));
+                return Err(
+                    S3Error::from(ErrorCode::BucketAlreadyOwnedByYou).detail("BucketName", &call.bucket)
+                );
             }
             Created::New | Created::AlreadyYours => {}
         }
@@ -109,7 +119,11 @@ impl S3Gateway {
     }
 
     pub(crate) async fn delete_bucket(&self, call: &Call) -> Reply {
-        self.inner.objects.delete_container(call.account(), &call.bucket).await.map_err(|e| refusal(e, call))?;
+        self.inner
+            .objects
+            .delete_container(call.account(), &call.bucket)
+            .await
+            .map_err(|e| refusal(e, call))?;
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 

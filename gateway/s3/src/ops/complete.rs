@@ -27,7 +27,8 @@ impl S3Gateway {
         for algorithm in Algorithm::ALL {
             document_head.remove(algorithm.header());
         }
-        let document = read_small(&document_head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
+        let document =
+            read_small(&document_head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
         if document.is_empty() {
             return Err(ErrorCode::MissingRequestBodyError.into());
         }
@@ -78,7 +79,10 @@ impl S3Gateway {
         {
             return Err(S3Error::with(
                 ErrorCode::BadDigest,
-                format!("The {} you specified did not match the calculated checksum.", checksum.algorithm.name()),
+                format!(
+                    "The {} you specified did not match the calculated checksum.",
+                    checksum.algorithm.name()
+                ),
             ));
         }
         let mut checksums = vec![(checksum.algorithm.stored().to_owned(), text)];
@@ -132,15 +136,21 @@ struct Summed {
 }
 
 impl Summed {
-    fn of(checksum: UploadChecksum, named: &[NamedPart], stored: &[PartInfo]) -> Result<Option<Self>, S3Error> {
+    fn of(
+        checksum: UploadChecksum,
+        named: &[NamedPart],
+        stored: &[PartInfo],
+    ) -> Result<Option<Self>, S3Error> {
         let mut sum: Option<Vec<u8>> = None;
         let mut composite = Hasher::new(checksum.algorithm);
         for part in named {
             let invalid =
                 || S3Error::from(ErrorCode::InvalidPart).detail("PartNumber", part.part.number.to_string());
-            let at = stored.binary_search_by_key(&part.part.number, |info| info.number).map_err(|_| invalid())?;
+            let at =
+                stored.binary_search_by_key(&part.part.number, |info| info.number).map_err(|_| invalid())?;
             let info = &stored[at];
-            let text = info.checksums.iter().find(|(name, _)| name == checksum.algorithm.stored()).map(|(_, v)| v);
+            let text =
+                info.checksums.iter().find(|(name, _)| name == checksum.algorithm.stored()).map(|(_, v)| v);
             if let Some((algorithm, named)) = &part.checksum
                 && *algorithm == checksum.algorithm
                 && text.is_some_and(|text| text != named)
@@ -151,7 +161,8 @@ impl Summed {
             composite.update(&bytes);
             sum = match sum {
                 None => Some(bytes),
-                Some(sum) if !checksum.composite => match checksum.algorithm.combine(&sum, &bytes, info.size) {
+                Some(sum) if !checksum.composite => match checksum.algorithm.combine(&sum, &bytes, info.size)
+                {
                     Some(combined) => Some(combined),
                     None => return Ok(None),
                 },

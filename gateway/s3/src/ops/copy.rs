@@ -25,7 +25,11 @@ impl S3Gateway {
             None | Some("COPY") => None,
             Some("REPLACE") => Some(headers::attributes(head)?),
             Some(other) => {
-                return Err(S3Error::argument("x-amz-metadata-directive", other, "Unknown metadata directive."));
+                return Err(S3Error::argument(
+                    "x-amz-metadata-directive",
+                    other,
+                    "Unknown metadata directive.",
+                ));
             }
         };
         if replace.is_none() && version.is_none() && from == call.path() {
@@ -37,11 +41,8 @@ impl S3Gateway {
         }
         let conditions = headers::write_conditions(head)?;
         let must_exist = conditions.if_match.is_some();
-        let options = CopyOptions {
-            replace,
-            source_conditions: headers::source_conditions(head),
-            conditions,
-        };
+        let options =
+            CopyOptions { replace, source_conditions: headers::source_conditions(head), conditions };
         self.check_copied_size(call, &from, version).await?;
         let copied = self.inner.objects.copy(&from, version, &call.path(), options).await;
         let done = match copied {
@@ -66,7 +67,12 @@ impl S3Gateway {
 
     /// AWS's limit keeps clients to the multipart copy; here a copy costs the same at any size, so this only catches
     /// what no AWS client would send.
-    async fn check_copied_size(&self, call: &Call, from: &ObjectPath, version: Option<VersionId>) -> Result<(), S3Error> {
+    async fn check_copied_size(
+        &self,
+        call: &Call,
+        from: &ObjectPath,
+        version: Option<VersionId>,
+    ) -> Result<(), S3Error> {
         let options = GetOptions { version, ..GetOptions::default() };
         let info = match self.inner.objects.head(from, options).await {
             Ok(info) => info,
@@ -85,7 +91,8 @@ impl S3Gateway {
         const ROOT: &str = "CopyPartResult";
         let head = &call.parts.headers;
         let upload = upload_of(call)?;
-        let number = part_number(&call.query)?.ok_or_else(|| S3Error::argument("partNumber", "", "A part number is required."))?;
+        let number = part_number(&call.query)?
+            .ok_or_else(|| S3Error::argument("partNumber", "", "A part number is required."))?;
         let (from, version) = source_of(call)?;
         let range = match headers::text(head, "x-amz-copy-source-range")? {
             None => None,
@@ -98,12 +105,8 @@ impl S3Gateway {
                 )
             })?),
         };
-        let source = GetOptions {
-            version,
-            conditions: headers::source_conditions(head),
-            range,
-            part_number: None,
-        };
+        let source =
+            GetOptions { version, conditions: headers::source_conditions(head), range, part_number: None };
         self.check_source_range(call, &from, version, range).await?;
         let copied = self.inner.objects.copy_part(&call.path(), upload, number, &from, source).await;
         let (part, source_version) = match copied {
@@ -189,11 +192,10 @@ fn parse_source(text: &str) -> Result<(String, String, Option<VersionId>), S3Err
         None => (text, None),
     };
     let version = version.map(str::parse).transpose().map_err(|_| refused("Invalid version id specified"))?;
-    let path = percent_decode_str(path).decode_utf8().map_err(|_| refused("Invalid copy source encoding."))?;
+    let path =
+        percent_decode_str(path).decode_utf8().map_err(|_| refused("Invalid copy source encoding."))?;
     let path = path.strip_prefix('/').unwrap_or(&path);
-    let (bucket, key) = path
-        .split_once('/')
-        .ok_or_else(|| refused("Invalid copy source object key"))?;
+    let (bucket, key) = path.split_once('/').ok_or_else(|| refused("Invalid copy source object key"))?;
     names::check_bucket(bucket)?;
     if key.is_empty() {
         return Err(refused("Invalid copy source object key"));
@@ -224,7 +226,9 @@ mod tests {
         check("bucket/a%2Fb%20c", "bucket", "a/b c", None);
         check("bucket/a?b", "bucket", "a?b", None);
         check("bucket/key?versionId=null", "bucket", "key", Some(VersionId::Null));
-        for bad in ["", "/", "bucket", "bucket/", "/bucket/k?versionId=x", "UP/key", "bucket/%ff", "bucket/../x"] {
+        for bad in
+            ["", "/", "bucket", "bucket/", "/bucket/k?versionId=x", "UP/key", "bucket/%ff", "bucket/../x"]
+        {
             assert!(parse_source(bad).is_err(), "{bad}");
         }
     }

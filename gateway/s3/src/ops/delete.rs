@@ -9,7 +9,9 @@ use crate::names;
 use crate::xml::{self, Node, XmlWriter};
 use http::StatusCode;
 use http::header::HeaderValue;
-use ringfort_object::{DeleteDone, DeleteItem, DeleteOptions, ETagMatch, ObjectError, VersionId, WriteConditions};
+use ringfort_object::{
+    DeleteDone, DeleteItem, DeleteOptions, ETagMatch, ObjectError, VersionId, WriteConditions,
+};
 
 /// Most keys of one request.
 const KEYS_MAX: usize = 1000;
@@ -67,7 +69,11 @@ impl S3Gateway {
     }
 
     /// One answer per key asked; those that cannot be keys are answered here.
-    async fn delete_asked(&self, call: &Call, asked: &[Asked]) -> Result<Vec<Result<DeleteDone, S3Error>>, S3Error> {
+    async fn delete_asked(
+        &self,
+        call: &Call,
+        asked: &[Asked],
+    ) -> Result<Vec<Result<DeleteDone, S3Error>>, S3Error> {
         let items = asked.iter().filter_map(|asked| asked.item.as_ref().ok().cloned()).collect();
         let deleted = self.inner.objects.delete_many(call.account(), &call.bucket, items).await;
         let mut deleted = deleted.map_err(|e| refusal(e, call))?.into_iter();
@@ -105,10 +111,8 @@ impl Asked {
 
     fn item(key: &str, version: Option<&str>, etag: Option<&str>) -> Result<DeleteItem, S3Error> {
         names::check_key(key)?;
-        let version: Option<VersionId> = version
-            .map(str::parse)
-            .transpose()
-            .map_err(|_| S3Error::from(ErrorCode::NoSuchVersion))?;
+        let version: Option<VersionId> =
+            version.map(str::parse).transpose().map_err(|_| S3Error::from(ErrorCode::NoSuchVersion))?;
         let if_match = etag.map(|tag| match tag {
             "*" => ETagMatch::Any,
             tag => ETagMatch::OneOf(parse_etag(tag).into_iter().collect()),

@@ -61,7 +61,8 @@ impl S3Gateway {
                 .get_filled("upload-id-marker")
                 .filter(|_| call.query.get_filled("key-marker").is_some())
                 .map(|text| {
-                    text.parse().map_err(|_| S3Error::argument("upload-id-marker", text, "Invalid uploadId marker"))
+                    text.parse()
+                        .map_err(|_| S3Error::argument("upload-id-marker", text, "Invalid uploadId marker"))
                 })
                 .transpose()?,
             limit: page_limit(&call.query, "max-uploads")?,

@@ -35,7 +35,8 @@ fn request_of(call: &Call) -> Result<VersionListRequest, S3Error> {
             ));
         }
         Some(text) => Some(
-            text.parse().map_err(|_| S3Error::argument("version-id-marker", text, "Invalid version id specified"))?,
+            text.parse()
+                .map_err(|_| S3Error::argument("version-id-marker", text, "Invalid version id specified"))?,
         ),
     };
     Ok(VersionListRequest {

@@ -102,7 +102,9 @@ fn url_encoding(query: &Query) -> Result<bool, S3Error> {
     match query.get_filled("encoding-type") {
         None => Ok(false),
         Some("url") => Ok(true),
-        Some(other) => Err(S3Error::argument("encoding-type", other, "Invalid Encoding Method specified in Request")),
+        Some(other) => {
+            Err(S3Error::argument("encoding-type", other, "Invalid Encoding Method specified in Request"))
+        }
     }
 }
 
@@ -119,12 +121,18 @@ fn part_number(query: &Query) -> Result<Option<u32>, S3Error> {
 fn refusal(error: ObjectError, call: &Call) -> S3Error {
     let cause = error.to_string();
     match error {
-        ObjectError::NoSuchContainer => S3Error::from(ErrorCode::NoSuchBucket).detail("BucketName", &call.bucket),
-        ObjectError::ContainerTaken => S3Error::from(ErrorCode::BucketAlreadyExists).detail("BucketName", &call.bucket),
+        ObjectError::NoSuchContainer => {
+            S3Error::from(ErrorCode::NoSuchBucket).detail("BucketName", &call.bucket)
+        }
+        ObjectError::ContainerTaken => {
+            S3Error::from(ErrorCode::BucketAlreadyExists).detail("BucketName", &call.bucket)
+        }
         ObjectError::ContainerAlreadyYours => {
             S3Error::from(ErrorCode::BucketAlreadyOwnedByYou).detail("BucketName", &call.bucket)
         }
-        ObjectError::ContainerNotEmpty => S3Error::from(ErrorCode::BucketNotEmpty).detail("BucketName", &call.bucket),
+        ObjectError::ContainerNotEmpty => {
+            S3Error::from(ErrorCode::BucketNotEmpty).detail("BucketName", &call.bucket)
+        }
         ObjectError::BadContainerName => ErrorCode::InvalidBucketName.into(),
         ObjectError::NoSuchKey => S3Error::from(ErrorCode::NoSuchKey).detail("Key", &call.key),
         ObjectError::NoSuchVersion => S3Error::from(ErrorCode::NoSuchVersion).detail("Key", &call.key),
@@ -136,7 +144,9 @@ fn refusal(error: ObjectError, call: &Call) -> S3Error {
                     .header(ALLOW, HeaderValue::from_static("DELETE"))
                     .header(LAST_MODIFIED, date_value(modified))
             };
-            error.header(DELETE_MARKER, HeaderValue::from_static("true")).header(VERSION_ID, header_value(version))
+            error
+                .header(DELETE_MARKER, HeaderValue::from_static("true"))
+                .header(VERSION_ID, header_value(version))
         }
         ObjectError::PreconditionFailed => ErrorCode::PreconditionFailed.into(),
         ObjectError::NotModified { etag, modified, .. } => S3Error::from(ErrorCode::NotModified)

@@ -22,7 +22,9 @@ pub(super) struct UploadChecksum {
 impl UploadChecksum {
     /// What an upload's attributes say.
     pub(super) fn of(attributes: &Attributes) -> Option<Self> {
-        let get = |wanted: &str| attributes.checksums.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.as_str());
+        let get = |wanted: &str| {
+            attributes.checksums.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.as_str())
+        };
         let algorithm = Algorithm::from_stored(get(UPLOAD_ALGORITHM)?)?;
         Some(Self { algorithm, composite: get(UPLOAD_TYPE) == Some("COMPOSITE") })
     }
@@ -54,7 +56,10 @@ impl UploadChecksum {
             Some("COMPOSITE") => true,
             Some("FULL_OBJECT") => false,
             Some(_) => {
-                return Err(S3Error::with(ErrorCode::InvalidRequest, "Value for x-amz-checksum-type header is invalid."));
+                return Err(S3Error::with(
+                    ErrorCode::InvalidRequest,
+                    "Value for x-amz-checksum-type header is invalid.",
+                ));
             }
         };
         let possible = if composite { algorithm != Algorithm::Crc64Nvme } else { algorithm.combines() };
@@ -76,7 +81,9 @@ impl UploadChecksum {
 /// The `uploadId` of a request.
 pub(super) fn upload_of(call: &Call) -> Result<UploadId, S3Error> {
     let text = call.query.get("uploadId").unwrap_or_default();
-    text.parse().map_err(|_| S3Error::from(ErrorCode::NoSuchUpload).detail("UploadId", text.chars().take(128).collect::<String>()))
+    text.parse().map_err(|_| {
+        S3Error::from(ErrorCode::NoSuchUpload).detail("UploadId", text.chars().take(128).collect::<String>())
+    })
 }
 
 impl S3Gateway {
@@ -108,8 +115,8 @@ impl S3Gateway {
 
     pub(crate) async fn upload_part(&self, call: &Call, body: CallBody) -> Reply {
         let upload = upload_of(call)?;
-        let number =
-            part_number(&call.query)?.ok_or_else(|| S3Error::argument("partNumber", "", "A part number is required."))?;
+        let number = part_number(&call.query)?
+            .ok_or_else(|| S3Error::argument("partNumber", "", "A part number is required."))?;
         let size_max = self.inner.config.put_bytes_max;
         let plan = UploadPlan::new(&call.parts.headers, body.payload, size_max)?;
         let (size, md5) = (plan.size, plan.md5);

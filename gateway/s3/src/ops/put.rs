@@ -40,7 +40,9 @@ impl S3Gateway {
 /// A write under `If-Match` on a key that is not there is answered 404, as AWS does.
 pub(super) fn write_refusal(error: S3Error, must_exist: bool, call: &Call) -> S3Error {
     match error.code() {
-        ErrorCode::NoSuchVersion if must_exist => S3Error::from(ErrorCode::NoSuchKey).detail("Key", &call.key),
+        ErrorCode::NoSuchVersion if must_exist => {
+            S3Error::from(ErrorCode::NoSuchKey).detail("Key", &call.key)
+        }
         ErrorCode::PreconditionFailed => {
             let condition = if must_exist { "If-Match" } else { "If-None-Match" };
             error.detail("Condition", condition)

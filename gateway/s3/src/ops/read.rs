@@ -30,7 +30,8 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 impl S3Gateway {
     pub(crate) async fn get_object(&self, call: &Call) -> Reply {
         let options = read_options(call)?;
-        let reader = self.inner.objects.get(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
+        let reader =
+            self.inner.objects.get(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
         let len = reader.info.range.end - reader.info.range.start;
         let mut response = Response::new(S3Body::object(reader.body, len));
         push_head(call, &reader.info, &mut response)?;
@@ -50,7 +51,11 @@ impl S3Gateway {
         let wanted: Vec<&str> = wanted.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
         let known = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
         if wanted.is_empty() || wanted.iter().any(|name| !known.contains(name)) {
-            return Err(S3Error::argument("x-amz-object-attributes", "", "Invalid attribute name specified."));
+            return Err(S3Error::argument(
+                "x-amz-object-attributes",
+                "",
+                "Invalid attribute name specified.",
+            ));
         }
         let options = GetOptions { version: version_of(&call.query)?, ..GetOptions::default() };
         let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
@@ -68,7 +73,9 @@ fn attributes_xml(wanted: &[&str], info: &ObjectInfo) -> String {
         xml.plain("ETag", info.etag);
     }
     let checksums = &info.attributes.checksums;
-    if wanted.contains(&"Checksum") && checksums.iter().any(|(name, _)| Algorithm::from_stored(name).is_some()) {
+    if wanted.contains(&"Checksum")
+        && checksums.iter().any(|(name, _)| Algorithm::from_stored(name).is_some())
+    {
         xml.open("Checksum");
         for (name, value) in checksums {
             if let Some(algorithm) = Algorithm::from_stored(name) {

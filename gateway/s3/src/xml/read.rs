@@ -118,7 +118,8 @@ mod tests {
             <Object><Key><![CDATA[<x>]]></Key></Object><Empty/></Delete>\n";
         let root = parse(document, "Delete").expect("parsed");
         assert_eq!(root.child_text("Quiet"), Some("true"));
-        let keys: Vec<_> = root.children.iter().filter(|c| c.name == "Object").map(|o| o.child_text("Key")).collect();
+        let keys: Vec<_> =
+            root.children.iter().filter(|c| c.name == "Object").map(|o| o.child_text("Key")).collect();
         assert_eq!(keys, [Some("a&bA "), Some("<x>")]);
         assert_eq!(root.child("Empty"), Some(&Node { name: "Empty".to_owned(), ..Node::default() }));
     }

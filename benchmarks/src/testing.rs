@@ -55,7 +55,10 @@ impl TestServer {
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve(TcpListener::from_std(listener).expect("a socket"), shared));
+            runtime.block_on(async {
+                let listener = TcpListener::from_std(listener).expect("a socket");
+                serve(listener, shared).await;
+            });
         });
         let endpoint = Endpoint::new(&url, "us-east-1", "AK", "SK").expect("a URL");
         Self { state, endpoint }

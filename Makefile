@@ -19,6 +19,9 @@ POLICY ?= replicated:3
 # More flags for `ringfort up`, such as ARGS="--bind 0.0.0.0 --public-host storage.lan".
 ARGS ?=
 
+# Where `make bench` puts its data: on the disk to measure.
+BENCH_DATA ?= $(RINGFORT_CACHE)/bench
+
 RINGFORT := $(CARGO_TARGET_DIR)/release/ringfort
 
 .PHONY: help up build test test-nightly acceptance bench fmt lint prepare-build prepare-test trim
@@ -69,4 +72,5 @@ acceptance: prepare-test trim
 	cargo nextest run --release --locked -p ringfort-acceptance
 
 bench: prepare-build trim
-	cargo run --release --locked -p ringfort-bench -- suite --write docs/benchmarks.md
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
+	"$(CARGO_TARGET_DIR)/release/ringfort-bench" suite --server-bin "$(RINGFORT)" --data-root "$(BENCH_DATA)" --out docs/benchmarks.md

@@ -1,7 +1,7 @@
 //! The cells of the table, what others reach in them and what we mean to reach.
 //!
-//! The others were measured by the same loop on a 2-core Debian 12 machine shared with the client, one device, one
-//! copy; Garage runs without fsync there (226 puts of 4 KiB a second with it).
+//! The others' figures are given, not measured by this program: on a 2-core Debian 12 machine shared with the client,
+//! one device, one copy; Garage runs without fsync there (226 puts of 4 KiB a second with it).
 
 /// How a cell's rate is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The whole table: servers of our own, a cell at a time, the median of several runs.
 
 use crate::args::SuiteArgs;
-use crate::cell::Figures;
+use crate::cell::{Figures, median};
 use crate::content::{Content, KeyOrder};
 use crate::load::{self, Load};
 use crate::report::{Facts, Report};
@@ -177,13 +177,15 @@ fn one_device(bench: &mut Bench<'_>) -> Result<()> {
     Ok(())
 }
 
-/// On the objects of the get cell.
+/// Each run puts objects of its own and gets the same ones.
 fn mixed(bench: &mut Bench<'_>) -> Result<()> {
     let (keys, count) = (20_000, PUT_RATE_MAX * bench.args.seconds);
     let (place, load) = (bench.place("mixed-4k/", KeyOrder::Scattered)?, bench.load(64)?);
     let content = Content::new(4 * KIB);
     bench.prefill(Work::prefill(&place, 0, keys, content.clone()), keys)?;
-    bench.cell("mixed-4k", &load, |_| Work::mixed(&place, keys, count, content.clone(), true))
+    bench.cell("mixed-4k", &load, |run| {
+        Work::mixed(&place, keys, keys + run as u64 * count, count, content.clone(), true)
+    })
 }
 
 fn list(bench: &mut Bench<'_>) -> Result<()> {
@@ -220,11 +222,15 @@ fn space(bench: &mut Bench<'_>) -> Result<()> {
     let bytes = disk::settled_bytes(&bench.setup.data(), SETTLE_LIMIT)?;
     bench.facts().space = Some((objects, bytes));
     eprintln!("{bytes} bytes for {objects} objects");
-    bench.server.take().context("the scenario has lost its server")?.stop()?;
-    let server = Server::start(&bench.setup)?;
-    bench.facts().restart_seconds = Some(server.start_time.as_secs_f64());
+    let mut starts = Vec::new();
+    for _ in 0..bench.args.runs {
+        bench.server.take().context("the scenario has lost its server")?.stop()?;
+        let server = Server::start(&bench.setup)?;
+        starts.push(server.start_time.as_secs_f64());
+        bench.server = Some(server);
+    }
+    bench.facts().restart_seconds = Some(median(starts));
     std::thread::sleep(IDLE_AFTER);
-    bench.facts().rss_restarted = server.watched().memory()?.map(|memory| memory.resident);
-    bench.server = Some(server);
+    bench.facts().rss_restarted = bench.server()?.watched().memory()?.map(|memory| memory.resident);
     Ok(())
 }

@@ -19,8 +19,10 @@ mod format;
 mod handoff;
 mod plan;
 mod rng;
+mod spread;
 mod state;
 mod table;
+mod target;
 mod voters;
 
 pub use builder::{Builder, plan};

@@ -1,5 +1,59 @@
 //! The deterministic commands and records of containers and objects. Pure.
+//!
+//! A gateway encodes a [`Command`] or a [`Query`], a metadata group applies or answers it by way of [`ObjectModel`], and the
+//! gateway decodes the reply. `keys.rs` says where records lie, `record.rs` what their bytes are.
 
+mod answer;
+mod apply;
+mod codec;
+mod command;
+mod keys;
 mod names;
+mod page;
+mod query;
+mod record;
+mod reply;
+#[cfg(test)]
+mod tests;
 
-pub use names::{Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions};
+pub use answer::{
+    CondemnedRecord, Expired, OutboxEntry, decode_blobs, decode_condemned, decode_containers,
+    decode_expiring, decode_manifest, decode_outbox, decode_references, decode_upload,
+};
+pub use command::{Command, CompleteUpload, NewBody, PutObject};
+pub use keys::{ShardId, account_slot, alias_slot};
+pub use names::{
+    Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions,
+};
+pub use page::{Page, PageEntries, PageEntry};
+pub use query::{KeyRange, Query};
+pub use record::{
+    AliasRecord, BlobRecord, BlobRef, Body, ContainerRecord, ContainerState, Part, ShardOf, ShardRoot,
+    Version, decode_extras, encode_extras,
+};
+pub use reply::{
+    Deleted, Found, Refusal, Stored, decode_alias, decode_container, decode_flags, decode_reply, decode_stamp,
+};
+
+use ringfort_core::HybridTime;
+use ringfort_storage_api::{InlineBody, QueryReply, SlotTx, SlotView, StateModel};
+
+/// Containers and objects as a state model.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ObjectModel;
+
+impl StateModel for ObjectModel {
+    fn apply(
+        &self,
+        tx: &mut dyn SlotTx,
+        stamp: HybridTime,
+        command: &[u8],
+        bodies: &[InlineBody],
+    ) -> Vec<u8> {
+        apply::apply(tx, stamp.0, command, bodies)
+    }
+
+    fn query(&self, view: &dyn SlotView, query: &[u8]) -> QueryReply {
+        answer::answer(view, query)
+    }
+}

@@ -203,7 +203,9 @@ mod tests {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert!("ABCDEF0123456789".parse::<VersionId>().is_err());
-        for bad in ["", "null", "zz", "0123456789abcdef0123456789abcdef-0", "0123456789abcdef0123456789abcde+"] {
+        for bad in
+            ["", "null", "zz", "0123456789abcdef0123456789abcdef-0", "0123456789abcdef0123456789abcde+"]
+        {
             assert!(bad.parse::<ETag>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,3 @@
+//! The model against a small world of maps, and its bytes against golden ones.
+
+mod slot;

@@ -18,6 +18,7 @@ mod error;
 mod format;
 mod handoff;
 mod plan;
+mod report;
 mod rng;
 mod spread;
 mod state;
@@ -30,6 +31,7 @@ pub use device::{DEVICES_MAX, DeviceSpec, DeviceState, NAME_BYTES_MAX, Weight};
 pub use error::RingError;
 pub use format::FORMAT_VERSION;
 pub use plan::{Balance, DeviceChange, Dispersion, Move, Plan, TierSpread};
+pub use report::{PlanReport, PlanRow};
 pub use state::{Phase, RingState};
 pub use table::{PartitionId, RingTable};
 

@@ -58,7 +58,7 @@ impl Default for ReconcileConfig {
             watch_every: Duration::from_secs(1),
             repair_every: Duration::from_secs(600),
             scrub_every: Duration::from_secs(7 * 24 * 3600),
-            gc_every: Duration::from_secs(2),
+            gc_every: Duration::from_secs(10),
             orphans_every: Duration::from_secs(3600),
             bytes_per_s: 256 * 1024 * 1024,
             orphan_share_max: 0.2,
@@ -79,6 +79,10 @@ pub struct NodeConfig {
     pub index_memory_bytes: usize,
     /// Bytes of free space each device keeps for deletes, the Raft log and compaction.
     pub reserve_bytes: Option<u64>,
+    /// Size of an extent file of the engines; `None` for their default.
+    pub extent_bytes: Option<u64>,
+    /// Most bytes each device's log may take; `None` for all that the file system gives.
+    pub capacity_bytes: Option<u64>,
     /// The background work.
     pub reconcile: ReconcileConfig,
 }
@@ -96,6 +100,8 @@ impl NodeConfig {
             policies,
             index_memory_bytes: Self::INDEX_MEMORY_BYTES_DEFAULT,
             reserve_bytes: None,
+            extent_bytes: None,
+            capacity_bytes: None,
             reconcile: ReconcileConfig::default(),
         }
     }

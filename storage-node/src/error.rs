@@ -1,9 +1,12 @@
 //! Why a storage node could not start or do what it was told.
 
 use ringfort_core::{DeviceId, ErrorKind};
+use ringfort_engine::EngineError;
+use ringfort_meta::MetaError;
+use ringfort_ring::RingError;
 use ringfort_storage_client::ChunkError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What went wrong on a storage node.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +127,14 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { what, path: path.to_owned(), source }
+    }
+
+    pub(crate) fn engine(device: DeviceId, error: &EngineError) -> Self {
+        Self::Engine { device, reason: error.to_string(), kind: error.kind() }
+    }
+
     /// What the caller can do about it.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -141,5 +152,17 @@ impl NodeError {
             Self::Engine { kind, .. } | Self::Meta { kind, .. } => *kind,
             Self::Chunk(error) => error.kind(),
         }
+    }
+}
+
+impl From<MetaError> for NodeError {
+    fn from(error: MetaError) -> Self {
+        Self::Meta { reason: error.to_string(), kind: error.kind() }
+    }
+}
+
+impl From<RingError> for NodeError {
+    fn from(error: RingError) -> Self {
+        Self::Ring { reason: error.to_string() }
     }
 }

@@ -34,10 +34,9 @@ impl Met {
 }
 
 /// One read.
-struct Reading<'a> {
+struct Reading {
     cluster: Arc<Cluster>,
     placement: Placement,
-    policy: &'a Policy,
     blob: BlobId,
     number: u32,
     chunk_len: u32,
@@ -74,7 +73,7 @@ impl ChunkStore {
             let placement = Placement::of(&cluster, policy.id, blob, number)
                 .ok_or(ChunkError::UnknownPolicy { policy: policy.id })?;
             let met = Mutex::default();
-            let reading = Reading { cluster, placement, policy, blob, number, chunk_len, met };
+            let reading = Reading { cluster, placement, blob, number, chunk_len, met };
             outcome = match self.codec(policy.redundancy)? {
                 None => reading.replica(range.clone()).await,
                 Some(codec) => reading.fragments(self, &codec, range.clone()).await,
@@ -92,7 +91,7 @@ impl ChunkStore {
     }
 }
 
-impl Reading<'_> {
+impl Reading {
     fn key(&self, fragment: u8) -> ChunkKey {
         ChunkKey { blob: self.blob, number: self.number, fragment }
     }

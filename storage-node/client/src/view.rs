@@ -10,6 +10,7 @@ use ringfort_core::{BlobId, DeviceId, Epoch, Incarnation, Policy};
 use ringfort_engine::{Engine, Health};
 use ringfort_ring::{PartitionId, RingTable};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -19,7 +20,7 @@ pub(crate) const INFLIGHT_BYTES_MAX: usize = 32 * 1024 * 1024;
 const PERMIT_BYTES: usize = 1024;
 
 /// Whether this process can use a device.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Standing {
     /// It is open and serves.
     InService(Engine),
@@ -27,6 +28,16 @@ pub enum Standing {
     Failed(String),
     /// Its folder is not there, or not ours any more.
     Absent(String),
+}
+
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InService(_) => f.write_str("InService"),
+            Self::Failed(reason) => write!(f, "Failed({reason})"),
+            Self::Absent(reason) => write!(f, "Absent({reason})"),
+        }
+    }
 }
 
 /// What the ring wants of a device.

@@ -20,6 +20,7 @@ pub enum Scan {
 }
 
 /// The records of one slot, to read. Keys and values are the model's own bytes; the slot's prefix is not seen.
+#[allow(clippy::type_complexity, reason = "a visitor reads best where it is used")]
 pub trait SlotView {
     /// The slot.
     fn slot(&self) -> SlotId;

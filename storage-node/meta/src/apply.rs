@@ -8,10 +8,12 @@
 //! a write may wait for RocksDB, and a hop costs less than one microsecond per command in a batch.
 
 use crate::log_store::Recent;
-use crate::proposal::{Command, CommandKind, Outcome, PayloadError, Proposal};
-use crate::raft_types::{Entry, RaftLogId, Reader, StoredMembers, decode_membership, encode_membership, put_log_id};
-use crate::records::{APPLIED_KEY, MEMBERSHIP_KEY, ended_key, lane_key, lanes_range};
 use crate::overlay::Overlay;
+use crate::proposal::{Command, CommandKind, Outcome, PayloadError, Proposal};
+use crate::raft_types::{
+    Entry, RaftLogId, Reader, StoredMembers, decode_membership, encode_membership, put_log_id,
+};
+use crate::records::{APPLIED_KEY, MEMBERSHIP_KEY, ended_key, lane_key, lanes_range};
 use crate::voter::Progress;
 use crate::{MetaError, kv};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -78,10 +80,12 @@ impl Applier {
         self.ended.clear();
         self.lanes.clear();
         if let Some(record) = self.state.get(&APPLIED_KEY)? {
-            (self.applied, self.time) = decode_applied(&record).map_err(|error| corrupt("the applied record", error))?;
+            (self.applied, self.time) =
+                decode_applied(&record).map_err(|error| corrupt("the applied record", error))?;
         }
         if let Some(record) = self.state.get(&MEMBERSHIP_KEY)? {
-            self.members = decode_membership(&record).map_err(|error| corrupt("the membership record", error))?;
+            self.members =
+                decode_membership(&record).map_err(|error| corrupt("the membership record", error))?;
         }
         let (from, to) = (ended_key(SessionId(0)), [0u8, 5]);
         let ended = &mut self.ended;
@@ -150,7 +154,12 @@ impl Applier {
         Ok(())
     }
 
-    fn apply_batch(&mut self, overlay: &mut Overlay<'_, GroupState>, entry: u64, proposal: &Proposal) -> Vec<Outcome> {
+    fn apply_batch(
+        &mut self,
+        overlay: &mut Overlay<'_, GroupState>,
+        entry: u64,
+        proposal: &Proposal,
+    ) -> Vec<Outcome> {
         let mut room = Vec::new();
         let commands = proposal.commands();
         let mut outcomes = Vec::with_capacity(commands.len());

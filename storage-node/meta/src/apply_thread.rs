@@ -27,7 +27,10 @@ impl ApplyThread {
     /// # Cancel safety
     ///
     /// A dropped call leaves the work running or queued.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let (done, waiting) = oneshot::channel();
         let job: Job = Box::new(move || drop(done.send(work())));
         self.jobs.try_send(job).ok()?;

@@ -96,7 +96,12 @@ impl MetaClient {
     /// # Cancel safety
     ///
     /// A dropped call leaves the outcome unknown: the command takes effect once or not at all.
-    pub async fn execute(&self, slot: SlotId, command: Bytes, bodies: Vec<Bytes>) -> Result<Bytes, MetaError> {
+    pub async fn execute(
+        &self,
+        slot: SlotId,
+        command: Bytes,
+        bodies: Vec<Bytes>,
+    ) -> Result<Bytes, MetaError> {
         let group = self.inner.group_of(slot)?;
         self.run(group, CommandKind::Model, slot, None, command, bodies).await
     }
@@ -104,7 +109,9 @@ impl MetaClient {
     /// Refuses all further commands of `session` in `group`.
     pub(crate) async fn fence(&self, group: GroupId, session: SessionId) -> Result<(), MetaError> {
         let id = CommandId { session, lane: 0, sequence: 0 };
-        self.run(group, CommandKind::EndSession, SYSTEM_SLOT, Some(id), Bytes::new(), Vec::new()).await.map(|_| ())
+        self.run(group, CommandKind::EndSession, SYSTEM_SLOT, Some(id), Bytes::new(), Vec::new())
+            .await
+            .map(|_| ())
     }
 
     pub(crate) async fn run(
@@ -140,7 +147,9 @@ impl MetaClient {
                 Ok(Ok(Outcome::SessionEnded)) => return Err(MetaError::SessionEnded { session: id.session }),
                 Ok(Ok(Outcome::NoSpace)) => return Err(MetaError::NoSpace { group }),
                 Ok(Ok(Outcome::Superseded)) => {
-                    return Err(MetaError::Conflict { what: "a later command of the lane came first".to_owned() });
+                    return Err(MetaError::Conflict {
+                        what: "a later command of the lane came first".to_owned(),
+                    });
                 }
                 Ok(Ok(Outcome::Retry) | Err(_)) | Err(_) => {}
             }

@@ -110,7 +110,9 @@ impl MetaError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoLeader { .. } | Self::Busy { .. } | Self::Timeout { .. } | Self::Raft { .. } => ErrorKind::Unavailable,
+            Self::NoLeader { .. } | Self::Busy { .. } | Self::Timeout { .. } | Self::Raft { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::SessionEnded { .. } => ErrorKind::Denied,
             Self::TooLarge { .. } | Self::NoSuchSlot { .. } | Self::Invalid { .. } => ErrorKind::Invalid,

@@ -83,7 +83,7 @@ impl Queue {
     }
 
     /// The next commands that fit one proposal.
-    fn take(&self, commands_max: usize, bytes_max: usize) -> Vec<Pending> {
+    pub(crate) fn take(&self, commands_max: usize, bytes_max: usize) -> Vec<Pending> {
         let mut waiting = self.waiting.lock();
         let mut bytes = 0;
         let mut count = 0;
@@ -101,6 +101,13 @@ impl Queue {
 
     fn is_empty(&self) -> bool {
         self.waiting.lock().commands.is_empty()
+    }
+
+    /// Waits until there is a command. For one waiter; cancel-safe.
+    pub(crate) async fn filled(&self) {
+        while self.is_empty() {
+            self.wake.notified().await;
+        }
     }
 }
 
@@ -161,11 +168,7 @@ impl Group {
 }
 
 /// A proposal under way, to be answered in any case.
-async fn fate(
-    proposal: Proposal,
-    proposer: VoterId,
-    waiting: oneshot::Receiver<ClientWriteResult<Types>>,
-) {
+async fn fate(proposal: Proposal, proposer: VoterId, waiting: oneshot::Receiver<ClientWriteResult<Types>>) {
     if !matches!(waiting.await, Ok(Ok(_))) {
         send_back(&proposal, proposer);
     }
@@ -179,7 +182,11 @@ fn send_back(proposal: &Proposal, proposer: VoterId) {
 }
 
 /// Makes proposals of what is queued: while some are under way the next batch collects. Ends with `stop`.
-pub(crate) async fn run_batcher(group: Arc<Group>, config: MetaConfig, stop: tokio_util::sync::CancellationToken) {
+pub(crate) async fn run_batcher(
+    group: Arc<Group>,
+    config: MetaConfig,
+    stop: tokio_util::sync::CancellationToken,
+) {
     let mut under_way = FuturesUnordered::new();
     loop {
         if under_way.len() >= config.pipeline {
@@ -188,7 +195,7 @@ pub(crate) async fn run_batcher(group: Arc<Group>, config: MetaConfig, stop: tok
         }
         if group.queue.is_empty() {
             tokio::select! {
-                () = group.queue.wake.notified() => {}
+                () = group.queue.filled() => {}
                 Some(()) = under_way.next() => {}
                 () = stop.cancelled() => return,
             }
@@ -211,7 +218,10 @@ pub(crate) async fn run_batcher(group: Arc<Group>, config: MetaConfig, stop: tok
 }
 
 /// One proposal of `commands`, without those that nobody waits for any more or that there is no room for.
-fn build(group: &Group, commands: Vec<Pending>) -> Option<(Proposal, Vec<oneshot::Sender<Outcome>>)> {
+pub(crate) fn build(
+    group: &Group,
+    commands: Vec<Pending>,
+) -> Option<(Proposal, Vec<oneshot::Sender<Outcome>>)> {
     let full = commands.iter().any(|pending| !pending.bodies.is_empty()) && group.is_full();
     let head_bytes = commands.iter().map(|pending| pending.command.len()).sum();
     let mut builder = ProposalBuilder::new(commands.len(), head_bytes);

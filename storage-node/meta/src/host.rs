@@ -55,9 +55,15 @@ impl MetaHost {
 
     /// Adds a device, whose metadata incarnation is `voter`, and starts its voters in the groups found on it. Groups that
     /// are lost or belong to another voter are reported and left alone.
-    pub async fn add_device(&self, device: DeviceId, voter: VoterId, engine: Engine) -> Result<DeviceReport, MetaError> {
-        let apply = ApplyThread::start(format!("meta-apply-{device}"))
-            .map_err(|error| MetaError::Invalid { what: format!("cannot start the apply thread: {error}") })?;
+    pub async fn add_device(
+        &self,
+        device: DeviceId,
+        voter: VoterId,
+        engine: Engine,
+    ) -> Result<DeviceReport, MetaError> {
+        let apply = ApplyThread::start(format!("meta-apply-{device}")).map_err(|error| {
+            MetaError::Invalid { what: format!("cannot start the apply thread: {error}") }
+        })?;
         let added = Device { id: device, voter, engine, apply };
         {
             let mut devices = self.inner.devices.lock();
@@ -102,19 +108,39 @@ impl MetaHost {
         if voters.is_empty() {
             return Err(MetaError::Invalid { what: "a group needs a voter".to_owned() });
         }
+        let found = self.inner.group(group);
+        let _alone = found.changing.lock().await;
+        let mut empty = Vec::new();
+        let mut begun = None;
         for voter in voters {
             let device = self.inner.device_of(group, *voter)?;
             match local_state(&device.engine, group, *voter) {
-                LocalState::Empty | LocalState::Own => self.inner.open_voter(group, &device).await?,
-                LocalState::Foreign | LocalState::Lost => return Err(MetaError::VoterLost { group, voter: *voter }),
+                LocalState::Empty => empty.push(device),
+                LocalState::Own => {
+                    self.inner.open_voter(group, &device).await?;
+                    begun = begun.or_else(|| found.voter(*voter));
+                }
+                LocalState::Foreign | LocalState::Lost => {
+                    return Err(MetaError::VoterLost { group, voter: *voter });
+                }
             }
         }
-        let members: BTreeMap<u64, EmptyNode> = voters.iter().map(|voter| (voter.0, EmptyNode {})).collect();
-        let found = self.inner.group(group);
-        for voter in voters.iter().filter_map(|voter| found.voter(*voter)) {
-            match voter.raft.initialize(members.clone()).await {
-                Ok(()) => break,
-                Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
+        // A group begins once. A second configuration beside the first would be a second group under the same name, so
+        // a voter that has none joins only if the configuration that is there names it.
+        let members: BTreeMap<u64, EmptyNode> = match &begun {
+            Some(voter) => {
+                crate::membership::membership(voter).1.into_iter().map(|id| (id, EmptyNode {})).collect()
+            }
+            None => voters.iter().map(|voter| (voter.0, EmptyNode {})).collect(),
+        };
+        for device in empty.iter().filter(|device| members.contains_key(&device.voter.0)) {
+            self.inner.open_voter(group, device).await?;
+        }
+        if begun.is_none() {
+            let first = voters.iter().find_map(|voter| found.voter(*voter));
+            let first = first.ok_or(MetaError::NoLeader { group })?;
+            match first.raft.initialize(members).await {
+                Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => {}
                 Err(error) => return Err(raft_error(group, error)),
             }
         }
@@ -129,7 +155,8 @@ impl MetaHost {
     /// Runs in a task of its own: a dropped call leaves the change running.
     pub async fn change_voters(&self, group: GroupId, voters: &[VoterId]) -> Result<(), MetaError> {
         let (inner, wanted) = (self.inner.clone(), voters.to_vec());
-        let change = self.inner.tasks.spawn(async move { crate::membership::change(&inner, group, &wanted).await });
+        let change =
+            self.inner.tasks.spawn(async move { crate::membership::change(&inner, group, &wanted).await });
         change.await.unwrap_or_else(|error| Err(raft_error(group, error)))
     }
 
@@ -183,7 +210,9 @@ impl MetaHost {
     /// Installs another slot table, one group per slot; the system slot always belongs to the system group.
     pub fn set_slots(&self, slots: Vec<GroupId>) -> Result<(), MetaError> {
         if slots.len() != usize::from(SLOT_COUNT) {
-            return Err(MetaError::Invalid { what: format!("a slot table has {SLOT_COUNT} entries, not {}", slots.len()) });
+            return Err(MetaError::Invalid {
+                what: format!("a slot table has {SLOT_COUNT} entries, not {}", slots.len()),
+            });
         }
         self.inner.slots.store(Arc::new(slots));
         Ok(())
@@ -250,13 +279,16 @@ impl Inner {
         let voters = group.voters();
         let leader = group.leader();
         // The membership as the leader sees it, else as the voter sees it that has applied most.
-        let source = leader.clone().or_else(|| voters.iter().max_by_key(|voter| voter.progress.index()).cloned());
+        let source =
+            leader.clone().or_else(|| voters.iter().max_by_key(|voter| voter.progress.index()).cloned());
         let configs: Vec<u64> = source.map_or_else(Vec::new, |voter| {
             let metrics = voter.raft.server_metrics();
             let metrics = metrics.borrow();
             metrics.membership_config.membership().voter_ids().collect()
         });
-        let device = |id: VoterId| self.devices.lock().values().find(|device| device.voter == id).map(|device| device.id);
+        let device = |id: VoterId| {
+            self.devices.lock().values().find(|device| device.voter == id).map(|device| device.id)
+        };
         let describe = |id: &u64| {
             let voter = group.voter(VoterId(*id));
             VoterStatus {

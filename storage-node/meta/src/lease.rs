@@ -39,7 +39,13 @@ struct State {
 
 impl Lease {
     /// The lease of `voter`, opened at `now`; `bound_by_past` says that it may have acknowledged a leader before.
-    pub(crate) fn new(voter: u64, lease: Duration, election_timeout: Duration, now: Duration, bound_by_past: bool) -> Self {
+    pub(crate) fn new(
+        voter: u64,
+        lease: Duration,
+        election_timeout: Duration,
+        now: Duration,
+        bound_by_past: bool,
+    ) -> Self {
         let votes_from = if bound_by_past { now + election_timeout } else { Duration::ZERO };
         let state = State {
             votes_from,

@@ -23,6 +23,8 @@ mod apply;
 mod apply_thread;
 mod client;
 mod config;
+#[doc(hidden)]
+pub mod direct;
 mod error;
 mod group;
 mod host;

@@ -5,12 +5,14 @@
 
 use crate::proposal::PayloadError;
 use crate::raft_types::{
-    Entry, RaftLogId, RaftVote, StorageError, Types, decode_entry, decode_mark, decode_vote, encode_mark, encode_vote,
-    entry_pieces, payload_log_id,
+    Entry, RaftLogId, RaftVote, StorageError, Types, decode_entry, decode_mark, decode_vote, encode_mark,
+    encode_vote, entry_pieces, payload_log_id,
 };
 use bytes::Bytes;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
-use openraft::{AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError};
+use openraft::{
+    AnyError, EntryPayload, ErrorSubject, ErrorVerb, OptionalSend, RaftLogReader, StorageIOError,
+};
 use parking_lot::Mutex;
 use ringfort_core::VoterId;
 use ringfort_engine::{Engine, EngineError, GroupLog, GroupState, LogEntry};
@@ -29,6 +31,8 @@ const RECENT_BYTES_MAX: usize = 8 << 20;
 const READ_BYTES: usize = 2 << 20;
 /// The grain of [`LogSize`].
 const MARK_BYTES: u64 = 1 << 20;
+
+type Flushed = oneshot::Receiver<Result<(), EngineError>>;
 
 /// The log of one voter.
 #[derive(Clone)]
@@ -134,7 +138,13 @@ impl Recent {
 }
 
 impl LogStore {
-    pub(crate) fn new(owner: VoterId, engine: Engine, log: GroupLog, state: GroupState, tasks: TaskGroup) -> Self {
+    pub(crate) fn new(
+        owner: VoterId,
+        engine: Engine,
+        log: GroupLog,
+        state: GroupState,
+        tasks: TaskGroup,
+    ) -> Self {
         Self { owner, engine, log, state, recent: Arc::default(), tasks }
     }
 
@@ -168,11 +178,13 @@ impl LogStore {
         };
         match self.tasks.spawn_blocking(work).await {
             Ok(result) => result,
-            Err(error) => Err(StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Read, AnyError::new(&error)).into()),
+            Err(error) => {
+                Err(StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Read, AnyError::new(&error)).into())
+            }
         }
     }
 
-    async fn written(&self, done: oneshot::Receiver<Result<(), EngineError>>, subject: ErrorSubject<u64>) -> Result<(), StorageError> {
+    async fn written(&self, done: Flushed, subject: ErrorSubject<u64>) -> Result<(), StorageError> {
         let result = done.await.unwrap_or(Err(EngineError::Closed));
         result.map_err(|error| StorageIOError::new(subject, ErrorVerb::Write, AnyError::new(&error)).into())
     }
@@ -283,11 +295,16 @@ impl RaftLogStorage<Types> for LogStore {
             for entry in entries {
                 let payload = entry_pieces(&entry);
                 let len = payload.iter().map(Bytes::len).sum();
-                records.push(LogEntry { index: entry.log_id.index, term: entry.log_id.leader_id.term, payload });
+                records.push(LogEntry {
+                    index: entry.log_id.index,
+                    term: entry.log_id.leader_id.term,
+                    payload,
+                });
                 recent.push(entry, len);
             }
         }
-        self.log.append(records, move |result| callback.log_io_completed(result.map_err(std::io::Error::other)));
+        self.log
+            .append(records, move |result| callback.log_io_completed(result.map_err(std::io::Error::other)));
         Ok(())
     }
 
@@ -323,7 +340,8 @@ impl LogStore {
         }
         let log = self.log.clone();
         let read = self.tasks.spawn_blocking(move || log.read(index, index + 1, 1)).await;
-        let page = read.unwrap_or(Err(EngineError::Closed)).map_err(|error| failed(ErrorVerb::Read, &error))?;
+        let page =
+            read.unwrap_or(Err(EngineError::Closed)).map_err(|error| failed(ErrorVerb::Read, &error))?;
         let (index, payload) = page.first().ok_or_else(|| damaged(&PayloadError::Truncated))?;
         payload_log_id(*index, payload).map_err(|error| damaged(&error))
     }

@@ -6,10 +6,10 @@
 //!
 //! Each step looks at what is there first, so a change cut short anywhere is finished by asking for it again.
 
+use crate::MetaError;
 use crate::group::Group;
 use crate::host::Inner;
 use crate::voter::{LocalState, Voter, local_state, raft_error};
-use crate::MetaError;
 use openraft::impls::EmptyNode;
 use ringfort_core::{GroupId, VoterId};
 use ringfort_runtime::boot_time;
@@ -68,7 +68,7 @@ async fn attempt(inner: &Inner, group: &Arc<Group>, wanted: &BTreeSet<u64>) -> R
 }
 
 /// The voters by configuration, and all members.
-fn membership(leader: &Voter) -> (Vec<BTreeSet<u64>>, BTreeSet<u64>) {
+pub(crate) fn membership(leader: &Voter) -> (Vec<BTreeSet<u64>>, BTreeSet<u64>) {
     let metrics = leader.raft.server_metrics();
     let metrics = metrics.borrow();
     let members = metrics.membership_config.membership();
@@ -87,7 +87,9 @@ async fn open_new(inner: &Inner, group: &Arc<Group>, voter: VoterId, member: boo
         // A member without its vote and log could vote a second time or forget what it acknowledged.
         LocalState::Empty if member => return Err(MetaError::VoterLost { group: group.id, voter }),
         LocalState::Empty => {}
-        LocalState::Lost | LocalState::Foreign if member => return Err(MetaError::VoterLost { group: group.id, voter }),
+        LocalState::Lost | LocalState::Foreign if member => {
+            return Err(MetaError::VoterLost { group: group.id, voter });
+        }
         LocalState::Lost | LocalState::Foreign => device.engine.remove_group(group.id).await?,
     }
     inner.open_voter(group.id, &device).await

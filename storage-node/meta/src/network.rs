@@ -4,9 +4,13 @@ use crate::group::Group;
 use crate::lease::Lease;
 use crate::raft_types::{Raft, RaftVote, Types};
 use crate::voter::Voter;
-use openraft::error::{Fatal, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::error::{
+    Fatal, RPCError, RaftError, RemoteError, ReplicationClosed, StreamingError, Unreachable,
+};
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
+};
 use openraft::{OptionalSend, Snapshot};
 use ringfort_core::VoterId;
 use ringfort_runtime::boot_time;
@@ -30,7 +34,12 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) fn new(group: &Arc<Group>, from: VoterId, lease: Arc<Lease>, isolated: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(
+        group: &Arc<Group>,
+        from: VoterId,
+        lease: Arc<Lease>,
+        isolated: Arc<AtomicBool>,
+    ) -> Self {
         Self { group: Arc::downgrade(group), from, lease, isolated }
     }
 }
@@ -93,7 +102,11 @@ impl RaftNetwork<Types> for Link {
         Ok(response)
     }
 
-    async fn vote(&mut self, request: VoteRequest<u64>, _option: RPCOption) -> Result<VoteResponse<u64>, RpcError> {
+    async fn vote(
+        &mut self,
+        request: VoteRequest<u64>,
+        _option: RPCOption,
+    ) -> Result<VoteResponse<u64>, RpcError> {
         let voter = self.target().map_err(|away| RPCError::Unreachable(Unreachable::new(&away)))?;
         if voter.lease.refuses_votes(request.vote.leader_id, boot_time()) {
             let vote = voter.raft.server_metrics().borrow().vote;

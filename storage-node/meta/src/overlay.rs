@@ -29,6 +29,7 @@ pub(crate) enum InlineChange {
     Release { blob: BlobId },
 }
 
+#[allow(clippy::type_complexity, reason = "a visitor reads best where it is used")]
 impl<'a, R: Records> Overlay<'a, R> {
     pub(crate) fn new(records: &'a R) -> Self {
         Self { records, pending: BTreeMap::new(), inline: Vec::new(), error: RefCell::new(None) }
@@ -75,7 +76,9 @@ impl<'a, R: Records> Overlay<'a, R> {
         }
         for change in self.inline {
             match change {
-                InlineChange::Adopt { blob, entry, offset, len } => batch.adopt_inline(blob, entry, offset, len),
+                InlineChange::Adopt { blob, entry, offset, len } => {
+                    batch.adopt_inline(blob, entry, offset, len)
+                }
                 InlineChange::Release { blob } => batch.release_inline(blob),
             }
         }
@@ -90,7 +93,13 @@ impl<'a, R: Records> Overlay<'a, R> {
     }
 
     /// Visits the records of `[from, to)` as they will be.
-    fn merge(&self, from: &[u8], to: &[u8], scan: Scan, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) {
+    fn merge(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        scan: Scan,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) {
         let bounds = (Bound::Included(from), Bound::Excluded(to));
         if from >= to {
             return;
@@ -115,7 +124,9 @@ impl<'a, R: Records> Overlay<'a, R> {
         let before = |a: &[u8], b: &[u8]| if scan == Scan::Forward { a < b } else { a > b };
         let mut on_stored = |key: &[u8], value: &[u8]| {
             // Pending records that lie before the stored one.
-            while let Some((pending_key, written)) = pending.next_if(|(pending_key, _)| before(pending_key, key)) {
+            while let Some((pending_key, written)) =
+                pending.next_if(|(pending_key, _)| before(pending_key, key))
+            {
                 if let Some(written) = written {
                     visit(pending_key, written).is_break().then(|| broken = true);
                     if broken {
@@ -154,6 +165,7 @@ pub(crate) struct Tx<'a, 'b, R> {
     spans: &'b [(u32, u32)],
 }
 
+#[allow(clippy::type_complexity, reason = "a visitor reads best where it is used")]
 impl<R: Records> SlotView for Tx<'_, '_, R> {
     fn slot(&self) -> SlotId {
         self.slot
@@ -163,7 +175,13 @@ impl<R: Records> SlotView for Tx<'_, '_, R> {
         self.overlay.get(&slot_key(self.slot, key))
     }
 
-    fn scan(&self, from: &[u8], to: &[u8], direction: Scan, visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>) {
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        direction: Scan,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) {
         let (from, to) = (slot_key(self.slot, from), slot_bound(self.slot, to));
         self.overlay.merge(&from, &to, direction, &mut |key, value| visit(&key[SLOT_PREFIX_LEN..], value));
     }
@@ -178,14 +196,15 @@ impl<R: Records> SlotView for Tx<'_, '_, R> {
         let mut next = Some(slot_key(self.slot, from));
         // Commands seldom skip, so each skip may cost a scan of its own.
         while let Some(from) = next.take() {
-            self.overlay.merge(&from, &to, Scan::Forward, &mut |key, value| {
-                match visit(&key[SLOT_PREFIX_LEN..], value) {
-                    ControlFlow::Break(()) => ControlFlow::Break(()),
-                    ControlFlow::Continue(None) => ControlFlow::Continue(()),
-                    ControlFlow::Continue(Some(ahead)) => {
-                        next = Some(slot_key(self.slot, &ahead));
-                        ControlFlow::Break(())
-                    }
+            self.overlay.merge(&from, &to, Scan::Forward, &mut |key, value| match visit(
+                &key[SLOT_PREFIX_LEN..],
+                value,
+            ) {
+                ControlFlow::Break(()) => ControlFlow::Break(()),
+                ControlFlow::Continue(None) => ControlFlow::Continue(()),
+                ControlFlow::Continue(Some(ahead)) => {
+                    next = Some(slot_key(self.slot, &ahead));
+                    ControlFlow::Break(())
                 }
             });
         }

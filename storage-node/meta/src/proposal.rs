@@ -154,7 +154,11 @@ impl Proposal {
     }
 
     /// What a model may know of the bodies of `command`.
-    pub(crate) fn inline_bodies<'a>(&self, command: &Command, room: &'a mut Vec<InlineBody>) -> &'a [InlineBody] {
+    pub(crate) fn inline_bodies<'a>(
+        &self,
+        command: &Command,
+        room: &'a mut Vec<InlineBody>,
+    ) -> &'a [InlineBody] {
         room.clear();
         room.extend(self.spans(command).iter().map(|&(_, len)| InlineBody { len }));
         room
@@ -167,7 +171,11 @@ impl Proposal {
 
     /// The pieces that follow the prefix in the payload; nothing is copied.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
-        assert_eq!(self.0.bodies.len(), self.0.spans.len(), "a batch stripped of its bodies goes nowhere but to apply");
+        assert_eq!(
+            self.0.bodies.len(),
+            self.0.spans.len(),
+            "a batch stripped of its bodies goes nowhere but to apply"
+        );
         std::iter::once(self.0.head.clone()).chain(self.0.bodies.iter().cloned())
     }
 
@@ -201,7 +209,10 @@ impl Proposal {
         let stamp = HybridTime(reader.u64()?);
         let count = reader.u32()? as usize;
         let heads_len = reader.u32()? as usize;
-        let head_end = BATCH_FIXED_LEN.checked_add(heads_len).filter(|&end| end <= rest.len()).ok_or(PayloadError::Truncated)?;
+        let head_end = BATCH_FIXED_LEN
+            .checked_add(heads_len)
+            .filter(|&end| end <= rest.len())
+            .ok_or(PayloadError::Truncated)?;
         let head = rest.slice(..head_end);
         let mut reader = Reader { bytes: &head, at: BATCH_FIXED_LEN };
         let mut commands = Vec::with_capacity(count.min(heads_len / HEAD_FIXED_LEN));
@@ -213,7 +224,10 @@ impl Proposal {
             let first = spans.len();
             for _ in 0..body_count {
                 let len = reader.u32()?;
-                let end = body_at.checked_add(len as usize).filter(|&end| end <= rest.len()).ok_or(PayloadError::Lengths)?;
+                let end = body_at
+                    .checked_add(len as usize)
+                    .filter(|&end| end <= rest.len())
+                    .ok_or(PayloadError::Lengths)?;
                 let at = u32::try_from(body_at + PREFIX_LEN).map_err(|_| PayloadError::Lengths)?;
                 spans.push((at, len));
                 bodies.push(rest.slice(body_at..end));
@@ -230,7 +244,15 @@ impl Proposal {
             return Err(PayloadError::Lengths);
         }
         let body_bytes = rest.len() - head_end;
-        Ok(Self(Arc::new(Batch { stamp, head, commands, spans, bodies, body_bytes, replies: Mutex::new(None) })))
+        Ok(Self(Arc::new(Batch {
+            stamp,
+            head,
+            commands,
+            spans,
+            bodies,
+            body_bytes,
+            replies: Mutex::new(None),
+        })))
     }
 }
 
@@ -246,7 +268,8 @@ pub(crate) struct ProposalBuilder {
 impl ProposalBuilder {
     /// A builder with room for `commands` commands of `head_bytes` bytes in all.
     pub(crate) fn new(commands: usize, head_bytes: usize) -> Self {
-        let mut head = BytesMut::with_capacity(BATCH_FIXED_LEN + commands * (HEAD_FIXED_LEN + 4) + head_bytes);
+        let mut head =
+            BytesMut::with_capacity(BATCH_FIXED_LEN + commands * (HEAD_FIXED_LEN + 4) + head_bytes);
         head.put_bytes(0, BATCH_FIXED_LEN);
         Self {
             head,
@@ -258,7 +281,14 @@ impl ProposalBuilder {
     }
 
     /// Adds a command. The caller bounds the sizes: a batch is far below 4 GiB and a command has at most 65535 bodies.
-    pub(crate) fn push(&mut self, kind: CommandKind, slot: SlotId, id: CommandId, command: &[u8], bodies: Vec<Bytes>) {
+    pub(crate) fn push(
+        &mut self,
+        kind: CommandKind,
+        slot: SlotId,
+        id: CommandId,
+        command: &[u8],
+        bodies: Vec<Bytes>,
+    ) {
         self.head.put_u8(match kind {
             CommandKind::Model => 0,
             CommandKind::EndSession => 1,
@@ -280,7 +310,13 @@ impl ProposalBuilder {
         }
         let from = self.head.len();
         self.head.put_slice(command);
-        self.commands.push(Command { kind, slot, id, command: from..self.head.len(), bodies: first..self.spans.len() });
+        self.commands.push(Command {
+            kind,
+            slot,
+            id,
+            command: from..self.head.len(),
+            bodies: first..self.spans.len(),
+        });
     }
 
     /// The batch, stamped.

@@ -14,7 +14,9 @@
 //! `owner` is the voter the log belongs to: a voter that comes to a log of another abstains, because a vote or an
 //! acknowledgement of the other must never be counted twice.
 
-use crate::proposal::{KIND_BATCH, KIND_BLANK, KIND_MEMBERSHIP, PAYLOAD_VERSION, PREFIX_LEN, PayloadError, Proposal};
+use crate::proposal::{
+    KIND_BATCH, KIND_BLANK, KIND_MEMBERSHIP, PAYLOAD_VERSION, PREFIX_LEN, PayloadError, Proposal,
+};
 use crate::snapshot::SnapshotSource;
 use bytes::{BufMut, Bytes, BytesMut};
 use openraft::impls::{EmptyNode, OneshotResponder};

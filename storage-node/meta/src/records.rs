@@ -74,6 +74,7 @@ pub(crate) fn slot_bound(slot: SlotId, to: &[u8]) -> Vec<u8> {
 }
 
 /// Something with sorted records: a group's state, or a fake of it.
+#[allow(clippy::type_complexity, reason = "a visitor reads best where it is used")]
 pub(crate) trait Records {
     /// The value under `key`.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
@@ -94,6 +95,7 @@ pub(crate) trait Records {
     ) -> Result<(), EngineError>;
 }
 
+#[allow(clippy::type_complexity, reason = "a visitor reads best where it is used")]
 impl Records for GroupState {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         Self::get(self, key)
@@ -160,6 +162,7 @@ impl<'a, R: Records> View<'a, R> {
     }
 }
 
+#[allow(clippy::type_complexity, reason = "a visitor reads best where it is used")]
 impl<R: Records> SlotView for View<'_, R> {
     fn slot(&self) -> SlotId {
         self.slot

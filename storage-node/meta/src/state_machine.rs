@@ -8,7 +8,8 @@ use crate::snapshot::{self, SnapshotSource};
 use openraft::impls::EmptyNode;
 use openraft::storage::RaftStateMachine;
 use openraft::{
-    AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta, StorageIOError,
+    AnyError, ErrorSubject, ErrorVerb, OptionalSend, RaftSnapshotBuilder, Snapshot, SnapshotMeta,
+    StorageIOError,
 };
 use ringfort_engine::GroupState;
 use ringfort_runtime::TaskGroup;
@@ -26,6 +27,7 @@ impl StateMachine {
         Self { applier: Some(Box::new(applier)), thread, tasks }
     }
 
+    #[allow(clippy::result_large_err, reason = "openraft's error type")]
     fn applier(&self) -> Result<&Applier, StorageError> {
         self.applier.as_deref().ok_or_else(|| failed(ErrorVerb::Read, &Gone))
     }
@@ -46,9 +48,14 @@ impl StateMachine {
         Ok(value)
     }
 
+    #[allow(clippy::result_large_err, reason = "openraft's error type")]
     fn view(&self) -> Result<View, StorageError> {
         let applier = self.applier()?;
-        Ok(View { state: applier.state().clone(), applied: applier.applied(), members: applier.members().clone() })
+        Ok(View {
+            state: applier.state().clone(),
+            applied: applier.applied(),
+            members: applier.members().clone(),
+        })
     }
 }
 
@@ -124,7 +131,9 @@ impl RaftStateMachine<Types> for StateMachine {
             if applier.applied() == wanted {
                 Ok(())
             } else {
-                Err(MetaError::Corrupt { what: format!("the snapshot stands at {:?}, not {wanted:?}", applier.applied()) })
+                Err(MetaError::Corrupt {
+                    what: format!("the snapshot stands at {:?}, not {wanted:?}", applier.applied()),
+                })
             }
         };
         // Not on the apply thread: it takes long, and the other groups of the device go on meanwhile.

@@ -94,7 +94,11 @@ impl Voter {
         let progress = Arc::new(Progress::default());
         let opening = (state.clone(), progress.clone(), recent.clone());
         let open = move || Applier::open(id, opening.0, model, opening.1, opening.2);
-        let applier = device.apply.run(open).await.ok_or_else(|| raft_error(group.id, "the apply thread is gone"))??;
+        let applier = device
+            .apply
+            .run(open)
+            .await
+            .ok_or_else(|| raft_error(group.id, "the apply thread is gone"))??;
         let lease = Lease::new(id.0, config.lease, config.election_timeout_max, boot_time(), bound_by_past);
         let lease = Arc::new(lease);
         let isolated = Arc::new(AtomicBool::new(false));
@@ -253,7 +257,9 @@ fn raft_config(config: &MetaConfig) -> Result<openraft::Config, MetaError> {
         ..openraft::Config::default()
     };
     if config.lease >= config.election_timeout_max {
-        return Err(MetaError::Invalid { what: "the lease must be shorter than the election timeout".to_owned() });
+        return Err(MetaError::Invalid {
+            what: "the lease must be shorter than the election timeout".to_owned(),
+        });
     }
     raft.validate().map_err(|error| MetaError::Invalid { what: error.to_string() })
 }

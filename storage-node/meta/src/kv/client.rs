@@ -115,7 +115,12 @@ impl KvClient {
     }
 
     /// Records whose key begins with `prefix` and lies after `after`, in key order, at most `limit` (and 10 000).
-    pub async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: u32) -> Result<Vec<(Bytes, Bytes)>, MetaError> {
+    pub async fn list(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Vec<(Bytes, Bytes)>, MetaError> {
         let mut query = vec![TAG, OP_LIST];
         put_string(&mut query, prefix);
         put_option(&mut query, after);
@@ -124,7 +129,8 @@ impl KvClient {
         let mut reader = Reader::new(reply.get(1..).unwrap_or_default());
         let mut records = Vec::new();
         while !reader.is_empty() {
-            let (key, value) = (reader.string().ok_or_else(malformed)?, reader.string().ok_or_else(malformed)?);
+            let (key, value) =
+                (reader.string().ok_or_else(malformed)?, reader.string().ok_or_else(malformed)?);
             records.push((reply.slice_ref(key), reply.slice_ref(value)));
         }
         Ok(records)
@@ -132,7 +138,11 @@ impl KvClient {
 
     /// Gives `node` a session, the same for the same `nonce`, and tells the earlier ones of that node, which the caller is
     /// to end and fence ([`crate::MetaHost::register_session`] does all of it).
-    pub async fn register_session(&self, node: &str, nonce: u64) -> Result<(SessionId, Vec<SessionId>), MetaError> {
+    pub async fn register_session(
+        &self,
+        node: &str,
+        nonce: u64,
+    ) -> Result<(SessionId, Vec<SessionId>), MetaError> {
         let mut command = vec![TAG, OP_REGISTER];
         put_string(&mut command, node.as_bytes());
         command.extend_from_slice(&nonce.to_le_bytes());
@@ -142,7 +152,8 @@ impl KvClient {
             return Err(malformed());
         }
         let session = SessionId(reader.u64().ok_or_else(malformed)?);
-        let ended = (0..reader.u16().ok_or_else(malformed)?).map(|_| reader.u64().map(SessionId).ok_or_else(malformed));
+        let ended = (0..reader.u16().ok_or_else(malformed)?)
+            .map(|_| reader.u64().map(SessionId).ok_or_else(malformed));
         Ok((session, ended.collect::<Result<_, _>>()?))
     }
 
@@ -175,7 +186,8 @@ impl KvClient {
 }
 
 fn count(len: usize) -> Result<u16, MetaError> {
-    u16::try_from(len).map_err(|_| MetaError::Invalid { what: format!("a transaction of {len} records is too large") })
+    u16::try_from(len)
+        .map_err(|_| MetaError::Invalid { what: format!("a transaction of {len} records is too large") })
 }
 
 fn malformed() -> MetaError {

@@ -129,7 +129,8 @@ fn register(tx: &mut dyn SlotTx, now: HybridTime, mut reader: Reader<'_>) -> Opt
         let others = earlier.iter().map(|(other, _)| *other).filter(|other| other != id);
         return Some(registered(*id, others.collect()));
     }
-    let last = tx.get(b"c").and_then(|value| Some(u64::from_le_bytes(value.as_ref().try_into().ok()?))).unwrap_or(0);
+    let last =
+        tx.get(b"c").and_then(|value| Some(u64::from_le_bytes(value.as_ref().try_into().ok()?))).unwrap_or(0);
     let id = (last + 1).min(SESSION_MAX);
     tx.put(b"c", &id.to_le_bytes());
     let mut record = vec![SESSION_LIVE];

@@ -44,7 +44,10 @@ enum Op {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![(0u8..24, any::<u8>()).prop_map(|(key, value)| Op::Put(key, value)), (0u8..24).prop_map(Op::Delete)];
+    let op = prop_oneof![
+        (0u8..24, any::<u8>()).prop_map(|(key, value)| Op::Put(key, value)),
+        (0u8..24).prop_map(Op::Delete)
+    ];
     proptest::collection::vec(op, 0..40)
 }
 

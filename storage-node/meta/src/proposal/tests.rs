@@ -7,7 +7,13 @@ fn id(session: u64, lane: u32, sequence: u64) -> CommandId {
 
 fn sample() -> Proposal {
     let mut builder = ProposalBuilder::new(3, 64);
-    builder.push(CommandKind::Model, SlotId(7), id(0x0102, 3, 9), b"put a", vec![Bytes::from_static(b"body-one")]);
+    builder.push(
+        CommandKind::Model,
+        SlotId(7),
+        id(0x0102, 3, 9),
+        b"put a",
+        vec![Bytes::from_static(b"body-one")],
+    );
     builder.push(CommandKind::EndSession, SlotId(4096), id(0x0103, 0, 0), b"", vec![]);
     let bodies = vec![Bytes::from_static(b""), Bytes::from_static(b"xyz")];
     builder.push(CommandKind::Model, SlotId(4095), id(u64::MAX >> 16, u32::MAX, u64::MAX), b"put b", bodies);

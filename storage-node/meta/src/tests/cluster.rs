@@ -36,7 +36,10 @@ async fn many_at_once_share_proposals_and_all_count() {
             let client = client.clone();
             process.tasks.spawn(async move {
                 let slot = if task.is_multiple_of(2) { SLOT } else { OTHER_SLOT };
-                let stamp = client.execute(slot, command(2, &format!("{task:03}")), vec![vec![1; 3000].into()]).await.unwrap();
+                let stamp = client
+                    .execute(slot, command(2, &format!("{task:03}")), vec![vec![1; 3000].into()])
+                    .await
+                    .unwrap();
                 increment(&client, slot, "sum").await;
                 (slot, stamp)
             })
@@ -52,7 +55,10 @@ async fn many_at_once_share_proposals_and_all_count() {
     assert_eq!(counter(&client, SLOT, "sum").await + counter(&client, OTHER_SLOT, "sum").await, 200);
     let status = process.host.group_status();
     assert_eq!(status.len(), 3);
-    assert!(status.iter().all(|group| group.leader.is_some() && group.running() == 3 && group.spare() == 1), "{status:?}");
+    assert!(
+        status.iter().all(|group| group.leader.is_some() && group.running() == 3 && group.spare() == 1),
+        "{status:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -71,7 +77,10 @@ async fn a_retry_gets_the_recorded_result() {
     let process = process.restart().await;
     let client = process.client();
     let id = CommandId { session: SessionId(9), lane: 3, sequence: 2 };
-    let again = client.run(GroupId(1), CommandKind::Model, SLOT, Some(id), command(1, "n"), Vec::new()).await.unwrap();
+    let again = client
+        .run(GroupId(1), CommandKind::Model, SLOT, Some(id), command(1, "n"), Vec::new())
+        .await
+        .unwrap();
     assert_eq!(again.as_ref(), 2u64.to_be_bytes(), "the record outlives a restart");
     assert_eq!(counter(&client, SLOT, "n").await, 2);
 }
@@ -80,7 +89,11 @@ async fn a_retry_gets_the_recorded_result() {
 async fn a_new_session_of_a_node_fences_the_old_one_everywhere() {
     let process = Process::start(1).await;
     let old = process.host.register_session("here", 100).await.unwrap();
-    assert_eq!(process.host.register_session("here", 100).await.unwrap(), old, "the same nonce is the same start");
+    assert_eq!(
+        process.host.register_session("here", 100).await.unwrap(),
+        old,
+        "the same nonce is the same start"
+    );
     let elsewhere = process.host.register_session("there", 100).await.unwrap();
     assert!(elsewhere > old);
     let old_client = process.host.client(old);
@@ -112,11 +125,17 @@ async fn system_records_are_listed_and_set_conditionally() {
     assert_eq!(kv.get(b"b/1").await.unwrap().unwrap(), "B/1");
     assert_eq!(kv.compare_and_set(b"b/1", Some(b"B/1"), Some(b"new")).await.unwrap(), KvOutcome::Done);
     let found = Some(Bytes::from_static(b"new"));
-    assert_eq!(kv.compare_and_set(b"b/1", None, Some(b"x")).await.unwrap(), KvOutcome::Mismatch { check: 0, found });
+    assert_eq!(
+        kv.compare_and_set(b"b/1", None, Some(b"x")).await.unwrap(),
+        KvOutcome::Mismatch { check: 0, found }
+    );
     kv.delete(b"b/1").await.unwrap();
     assert_eq!(kv.get(b"b/1").await.unwrap(), None);
     for garbage in [&[0u8][..], &[0, 1], &[0, 1, 255, 255], &[0, 9, 1], &[1], &[]] {
-        let result = process.client().execute(ringfort_core::SYSTEM_SLOT, Bytes::copy_from_slice(garbage), vec![]).await;
+        let result = process
+            .client()
+            .execute(ringfort_core::SYSTEM_SLOT, Bytes::copy_from_slice(garbage), vec![])
+            .await;
         assert_eq!(result.unwrap().as_ref(), [2], "malformed");
     }
 }

@@ -35,7 +35,10 @@ async fn nothing_acknowledged_is_lost_while_leaders_come_and_go() {
         let leader = leader_of(&process, GroupId(1)).unwrap_or(1);
         let device = usize::try_from(leader).unwrap();
         process.remove(device).await;
-        eventually("progress with two voters", || async { acknowledged.load(Ordering::Relaxed) > before + 5 }).await;
+        eventually("progress with two voters", || async {
+            acknowledged.load(Ordering::Relaxed) > before + 5
+        })
+        .await;
         let report = process.add(device, leader).await;
         assert_eq!(report.opened.len(), 3, "{report:?}");
     }
@@ -93,7 +96,11 @@ async fn a_wiped_voter_returns_under_a_new_id_by_snapshot() {
     for key in 0..40 {
         let blob = blob_of(SLOT, format!("{key:02}").as_bytes(), 1);
         let name = ringfort_core::ChunkKey { blob, number: 0, fragment: 0 };
-        assert_eq!(engine.read_chunk(name, 0..4000).await.unwrap(), body(key)[..4000], "inline body {key} came along");
+        assert_eq!(
+            engine.read_chunk(name, 0..4000).await.unwrap(),
+            body(key)[..4000],
+            "inline body {key} came along"
+        );
     }
     assert!(increment(&client, SLOT, "tick").await > 0);
 }
@@ -124,7 +131,8 @@ async fn without_a_quorum_everything_fails_closed() {
     increment(&client, SLOT, "n").await;
     process.remove(1).await;
     process.remove(2).await;
-    let tight = tokio::time::timeout(Duration::from_secs(2), client.execute(SLOT, command(1, "n"), Vec::new())).await;
+    let tight =
+        tokio::time::timeout(Duration::from_secs(2), client.execute(SLOT, command(1, "n"), Vec::new())).await;
     assert!(!matches!(tight, Ok(Ok(_))));
     let read = tokio::time::timeout(Duration::from_secs(2), client.query(SLOT, command(1, "n"))).await;
     assert!(!matches!(read, Ok(Ok(_))));
@@ -162,5 +170,30 @@ async fn one_voter_grows_to_three_and_back() {
     process.host.change_voters(GroupId(1), &[VoterId(2)]).await.unwrap();
     assert_eq!(counter(&client, SLOT, "n").await, 11);
     assert_eq!(increment(&client, SLOT, "n").await, 12);
-    assert_eq!(process.engines[0].as_ref().unwrap().group_log(GroupId(1)).last(), None, "what left is dropped");
+    assert_eq!(
+        process.engines[0].as_ref().unwrap().group_log(GroupId(1)).last(),
+        None,
+        "what left is dropped"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bootstrap_never_begins_a_second_time_what_one_voter_has_begun() {
+    let mut process = Process::start(1).await;
+    assert_eq!(increment(&process.client(), SLOT, "n").await, 1);
+    for device in 2..=3 {
+        process.folders.push(tempfile::tempdir().unwrap());
+        process.engines.push(None);
+        process.add(device, device as u64).await;
+    }
+    process.host.bootstrap(GroupId(1), &[VoterId(1), VoterId(2), VoterId(3)]).await.unwrap();
+    for voter in [2, 3] {
+        let log = process.engines[voter - 1].as_ref().unwrap().group_log(GroupId(1));
+        assert_eq!(
+            (log.last(), log.vote()),
+            (None, None),
+            "voter {voter} was given a configuration of its own"
+        );
+    }
+    assert_eq!(increment(&process.client(), SLOT, "n").await, 2);
 }

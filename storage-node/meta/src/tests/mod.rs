@@ -34,7 +34,13 @@ fn blob_of(slot: SlotId, key: &[u8], version: u64) -> BlobId {
 }
 
 impl StateModel for TestModel {
-    fn apply(&self, tx: &mut dyn SlotTx, stamp: HybridTime, command: &[u8], bodies: &[InlineBody]) -> Vec<u8> {
+    fn apply(
+        &self,
+        tx: &mut dyn SlotTx,
+        stamp: HybridTime,
+        command: &[u8],
+        bodies: &[InlineBody],
+    ) -> Vec<u8> {
         let (slot, key) = (tx.slot(), &command[1..]);
         let counter = tx.get(key).map_or(0, |value| u64::from_be_bytes(value.as_ref().try_into().unwrap()));
         match command[0] {
@@ -113,7 +119,8 @@ impl Process {
     }
 
     async fn add(&mut self, device: usize, voter: u64) -> crate::DeviceReport {
-        let (engine, _) = Engine::open(self.folders[device - 1].path(), EngineConfig::small_for_tests()).unwrap();
+        let (engine, _) =
+            Engine::open(self.folders[device - 1].path(), EngineConfig::small_for_tests()).unwrap();
         self.engines[device - 1] = Some(engine.clone());
         self.host.add_device(DeviceId(u32::try_from(device).unwrap()), VoterId(voter), engine).await.unwrap()
     }

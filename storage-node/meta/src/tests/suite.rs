@@ -82,7 +82,9 @@ impl StoreBuilder<Types, SuiteLog, StateMachine, (tempfile::TempDir, Closing)> f
         let (log, state) = (engine.group_log(GroupId(1)), engine.group_state(GroupId(1)));
         let tasks = TaskGroup::new();
         let log = LogStore::new(VoterId(0), engine.clone(), log, state.clone(), tasks.clone());
-        let applier = Applier::open(VoterId(0), state.clone(), Arc::new(TestModel), Arc::default(), log.recent()).unwrap();
+        let applier =
+            Applier::open(VoterId(0), state.clone(), Arc::new(TestModel), Arc::default(), log.recent())
+                .unwrap();
         let machine = StateMachine::new(applier, ApplyThread::start("suite".to_owned()).unwrap(), tasks);
         Ok(((folder, Closing(engine)), SuiteLog { log, state }, machine))
     }

@@ -154,6 +154,7 @@ impl LogStore {
     }
 
     /// Reads `from..to` from the engine, on the blocking pool. Without bodies the result is small whatever the range.
+    #[allow(clippy::result_large_err, reason = "openraft's error type")]
     async fn read(&self, from: u64, to: u64, bodies: bool, all: bool) -> Result<Vec<Entry>, StorageError> {
         let log = self.log.clone();
         let work = move || {

@@ -13,7 +13,9 @@
 //! 2. Each domain keeps the pieces it has, cuts what a partition or a child has too many of, and deals the loose ones to the
 //!    children below their targets. What is cut lies on a device above its own target wherever that can be: a piece that
 //!    must leave its device leaves its node and zone for free.
+//! 3. Moves that turn out not to be needed are taken back, in rings of few devices (`improve`).
 
+mod improve;
 mod level;
 
 use crate::rng::Rng;
@@ -61,6 +63,7 @@ pub(crate) fn place(tree: &Tree, old: Vec<u32>, width: usize, rng: Rng) -> Resul
         pieces.divide(tier, &mut domain_of)?;
     }
     let mut placed: Vec<u32> = domain_of.iter().map(|&leaf| to_index(tree.domains[leaf].device)).collect();
+    improve::improve(tree, &mut placed, &old, width, &mut pieces.rng);
     for (row, was) in placed.chunks_exact_mut(width).zip(old.chunks_exact(width)) {
         settle_positions(row, was, &mut pieces.rng);
     }

@@ -1,0 +1,91 @@
+//! The best dispersion and the best balance for it, by trying every set of devices.
+
+use ringfort_ring::{DeviceSpec, DeviceState};
+use std::collections::BTreeMap;
+
+/// A failure domain: the names down to it; four for a device.
+pub type Domain = Vec<String>;
+
+/// Pairs of pieces that share a region, a zone, a node: compared in this order.
+pub type Pairs = [usize; 3];
+
+pub fn path(device: &DeviceSpec, depth: usize) -> Domain {
+    let names = [device.region.clone(), device.zone.clone(), device.node.clone(), device.id.to_string()];
+    names[..depth].to_vec()
+}
+
+pub fn pairs(devices: &[&DeviceSpec]) -> Pairs {
+    let mut pairs = [0; 3];
+    for (at, a) in devices.iter().enumerate() {
+        for b in &devices[..at] {
+            for (depth, count) in (1..).zip(&mut pairs) {
+                *count += usize::from(path(a, depth) == path(b, depth));
+            }
+        }
+    }
+    pairs
+}
+
+/// What the sets of `width` devices that lie farthest apart have in common.
+pub struct Optimum {
+    /// The least cost of any set.
+    pub pairs: Pairs,
+    /// For each domain and device, the fewest and the most pieces a set of least cost has in it.
+    pub bounds: BTreeMap<Domain, (u32, u32)>,
+}
+
+impl Optimum {
+    pub fn of(devices: &[DeviceSpec], width: usize) -> Self {
+        let active: Vec<&DeviceSpec> = devices.iter().filter(|d| d.state == DeviceState::Active).collect();
+        let sets = (0..1_u32 << active.len()).filter(|set| set.count_ones() as usize == width);
+        let members = |set: u32| -> Vec<&DeviceSpec> {
+            active.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, &device)| device).collect()
+        };
+        let sets: Vec<(Pairs, Vec<&DeviceSpec>)> = sets.map(members).map(|set| (pairs(&set), set)).collect();
+        let least = sets.iter().map(|(pairs, _)| *pairs).min().unwrap();
+        let mut bounds: BTreeMap<Domain, (u32, u32)> = BTreeMap::new();
+        for device in &active {
+            for depth in 0..=4 {
+                bounds.insert(path(device, depth), (u32::MAX, 0));
+            }
+        }
+        for (_, set) in sets.iter().filter(|(pairs, _)| *pairs == least) {
+            for (domain, (fewest, most)) in &mut bounds {
+                let count = set.iter().filter(|device| path(device, domain.len()) == *domain).count() as u32;
+                (*fewest, *most) = ((*fewest).min(count), (*most).max(count));
+            }
+        }
+        Self { pairs: least, bounds }
+    }
+
+    /// The least greatest `load / weight` (per partition) of any balance within the bounds, by bisection.
+    pub fn least_peak(&self, devices: &[DeviceSpec], width: usize) -> f64 {
+        let weight = |domain: &Domain| {
+            let device = devices.iter().find(|device| path(device, 4) == *domain);
+            device.map_or(0.0, |device| device.weight.milli() as f64)
+        };
+        let (mut low, mut high) = (0.0_f64, 1.0_f64);
+        for _ in 0..60 {
+            let peak = f64::midpoint(low, high);
+            if self.most_held(&Vec::new(), &|domain| peak * weight(domain)) >= width as f64 - 1e-9 {
+                high = peak;
+            } else {
+                low = peak;
+            }
+        }
+        high
+    }
+
+    /// The most a domain can hold when each device holds at most `cap`. Lower bounds cannot be missed for a cap that is
+    /// feasible at all, but one that forces more than the cap allows makes the cap infeasible.
+    fn most_held(&self, domain: &Domain, cap: &dyn Fn(&Domain) -> f64) -> f64 {
+        let (fewest, most) = self.bounds[domain];
+        let free: f64 = if domain.len() == 4 {
+            cap(domain)
+        } else {
+            let below = self.bounds.keys().filter(|d| d.len() == domain.len() + 1 && d.starts_with(domain));
+            below.map(|child| self.most_held(child, cap)).sum()
+        };
+        if free < f64::from(fewest) - 1e-9 { f64::NEG_INFINITY } else { free.min(f64::from(most)) }
+    }
+}

@@ -30,7 +30,8 @@ fn main() -> Result<(), RingError> {
         let builder = Builder::new(width, [7; 32]).with_power(power);
         let name = format!("2^{power} partitions x {width} over {count} devices");
         let first = timed(&format!("{name}, from nothing"), || builder.plan(None, &devices(count)))?;
-        let next = timed(&format!("{name}, one more"), || builder.plan(Some(&first.table), &devices(count + 1)))?;
+        let next =
+            timed(&format!("{name}, one more"), || builder.plan(Some(&first.table), &devices(count + 1)))?;
         println!("  {} moves; {:?}; {:?}", next.moves.len(), next.balance, next.dispersion.zones);
         let bytes = timed("  encode", || next.table.encode());
         timed("  decode", || ringfort_ring::RingTable::decode(&bytes))?;

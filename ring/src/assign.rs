@@ -1,18 +1,19 @@
 //! Which device takes which piece: the targets met exactly, pieces apart, and few moves.
 //!
-//! Pieces are placed from the root of the tree of failure domains to its leaves. A domain divides the pieces it was given
-//! over its children: of each partition, `base` pieces to every child and one more to some `flex` ones, so that rows and
-//! columns of this matrix of extras have given sums (the partition's pieces, the children's targets). Since the row sums of a domain
-//! differ by one at most, such a matrix always exists, whatever the columns (Gale and Ryser), and a wrong one is mended
-//! by exchanges with a single other partition (`level`). So the tree never has to be climbed again.
+//! Pieces are placed from the root of the tree of failure domains to its leaves. A domain divides the pieces it was
+//! given over its children: of each partition, `base` pieces to every child and one more to some `flex` ones, so
+//! that rows and columns of this matrix of extras have given sums (the partition's pieces, the children's targets).
+//! Since the row sums of a domain differ by one at most, such a matrix always exists, whatever the columns (Gale and
+//! Ryser), and a wrong one is mended by exchanges with a single other partition (`level`). So the tree never has to
+//! be climbed again.
 //!
 //! Few moves come from what is kept, in this order:
 //!
 //! 1. Pieces of devices that are gone or draining are loose, and those that are too near to others of their partition
 //!    ([`Pieces::loosen_crowded`]).
-//! 2. Each domain keeps the pieces it has, cuts what a partition or a child has too many of, and deals the loose ones to the
-//!    children below their targets. What is cut lies on a device above its own target wherever that can be: a piece that
-//!    must leave its device leaves its node and zone for free.
+//! 2. Each domain keeps the pieces it has, cuts what a partition or a child has too many of, and deals the loose
+//!    ones to the children below their targets. What is cut lies on a device above its own target wherever that can
+//!    be: a piece that must leave its device leaves its node and zone for free.
 //! 3. Moves that turn out not to be needed are taken back, in rings of few devices (`improve`).
 
 mod improve;
@@ -52,7 +53,14 @@ pub(crate) fn assign(
 /// As [`assign`], in indexes of devices; [`LOOSE`] in `old` stands for none.
 pub(crate) fn place(tree: &Tree, old: Vec<u32>, width: usize, rng: Rng) -> Result<Vec<u32>, RingError> {
     let rows = old.len() / width;
-    let mut pieces = Pieces { tree, width, kept_load: vec![0; tree.domains.len()], wanted: Vec::new(), kept: old.clone(), rng };
+    let mut pieces = Pieces {
+        tree,
+        width,
+        kept_load: vec![0; tree.domains.len()],
+        wanted: Vec::new(),
+        kept: old.clone(),
+        rng,
+    };
     for &device in &pieces.kept {
         count(tree, &mut pieces.kept_load, device);
     }
@@ -104,7 +112,9 @@ impl Pieces<'_> {
     fn kept_in(&self, piece: usize, domain: DomainAt) -> u32 {
         let tier = self.tree.domains[domain].tier;
         let kept = &self.kept[self.row_of(piece)];
-        kept.iter().fold(0, |n, &device| n + u32::from(device != LOOSE && self.tree.path[device as usize][tier] == domain))
+        kept.iter().fold(0, |n, &device| {
+            n + u32::from(device != LOOSE && self.tree.path[device as usize][tier] == domain)
+        })
     }
 
     /// Whether `piece` could leave without another having to take its place in some domain below `tier`.
@@ -139,10 +149,12 @@ impl Pieces<'_> {
         self.kept_in(piece, domain) > self.tree.domains[domain].most()
     }
 
-    /// Of the row's pieces in the domain of `piece`, the one crowded in the most tiers; then the one on the fullest device.
+    /// Of the row's pieces in the domain of `piece`, the one crowded in the most tiers; then the one on the fullest
+    /// device.
     fn most_crowded_with(&self, piece: usize, tier: usize) -> usize {
         let domain = self.tree.path[self.kept[piece] as usize][tier];
-        let here = |&at: &usize| self.kept[at] != LOOSE && self.tree.path[self.kept[at] as usize][tier] == domain;
+        let here =
+            |&at: &usize| self.kept[at] != LOOSE && self.tree.path[self.kept[at] as usize][tier] == domain;
         let crowding = |&at: &usize| {
             let leaf = self.tree.path[self.kept[at] as usize][TIERS];
             ((tier + 1..TIERS).filter(|&tier| self.is_crowded(at, tier)).count(), self.kept_load[leaf])
@@ -194,8 +206,8 @@ fn to_index(device: usize) -> u32 {
 /// Puts devices that the partition had before back to their old positions and the new ones to the others in random
 /// order, so that no position (no fragment index) sticks to a failure domain.
 fn settle_positions(row: &mut [u32], was: &[u32], rng: &mut Rng) {
-    for at in 0..row.len() {
-        if let Some(now) = row.iter().position(|&device| device == was[at]) {
+    for (at, before) in was.iter().enumerate() {
+        if let Some(now) = row.iter().position(|device| device == before) {
             row.swap(at, now);
         }
     }

@@ -54,7 +54,8 @@ impl Builder {
         if let Some(old) = old {
             self.check_old(old)?;
         }
-        let mut listed: Vec<DeviceSpec> = devices.iter().filter(|d| d.state != DeviceState::Removed).cloned().collect();
+        let mut listed: Vec<DeviceSpec> =
+            devices.iter().filter(|d| d.state != DeviceState::Removed).cloned().collect();
         listed.sort_by_key(|device| device.id);
         let active: Vec<&DeviceSpec> = listed.iter().filter(|device| device.is_active()).collect();
         if active.len() < self.width {

@@ -30,7 +30,11 @@ impl Weight {
     /// Zero and more than 10^15 thousandths are refused.
     pub fn from_milli(milli: u64) -> Result<Self, RingError> {
         let weight = Self(milli);
-        if weight.is_valid() { Ok(weight) } else { Err(RingError::BadWeight { text: format!("{milli}/1000") }) }
+        if weight.is_valid() {
+            Ok(weight)
+        } else {
+            Err(RingError::BadWeight { text: format!("{milli}/1000") })
+        }
     }
 
     /// The weight nearest to `value`.
@@ -202,7 +206,8 @@ mod tests {
 
     #[test]
     fn weights() {
-        for (text, milli) in [("1", 1000), ("0.5", 500), ("2.25", 2250), ("0.001", 1), ("16000", 16_000_000)] {
+        for (text, milli) in [("1", 1000), ("0.5", 500), ("2.25", 2250), ("0.001", 1), ("16000", 16_000_000)]
+        {
             let weight: Weight = text.parse().unwrap();
             assert_eq!((weight.milli(), weight.to_string().as_str()), (milli, text));
         }

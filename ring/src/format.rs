@@ -7,9 +7,9 @@
 //!  +--------+---------+------+------------+----------+------------+------+
 //! ```
 //!
-//! - `header crc` is the CRC-32 (IEEE) of bytes 0..20 and is checked before any field is believed, so that a damaged length is
-//!   damage and never an allocation. Bytes 0..24 keep this layout in every version, so any reader can name the
-//!   version it meets.
+//! - `header crc` is the CRC-32 (IEEE) of bytes 0..20 and is checked before any field is believed, so that a damaged
+//!   length is damage and never an allocation. Bytes 0..24 keep this layout in every version, so any reader can name
+//!   the version it meets.
 //! - `body crc` covers the body; the body ends where the bytes end, neither before nor after.
 //! - `kind` 1 is a table, 2 is a ring state.
 //!
@@ -23,8 +23,8 @@
 //!  2^power * width times: u16, the index of a device in the list above
 //! ```
 //!
-//! An index names an active device, and no device twice in the `width` indexes of a partition. The table is the last field, so
-//! its length is known before it is read and memory stays within a small multiple of the bytes given.
+//! An index names an active device, and no device twice in the `width` indexes of a partition. The table is the last
+//! field, so its length is known before it is read and memory stays within a small multiple of the bytes given.
 //!
 //! The body of a ring state:
 //!
@@ -112,7 +112,10 @@ impl RingTable {
             if last.1.is_none() || last.0 != id {
                 last = (id, self.devices.binary_search_by_key(&id, |device| device.id).ok());
             }
-            let at = last.1.and_then(|at| u16::try_from(at).ok()).expect("an assigned device is in the table's list");
+            let at = last
+                .1
+                .and_then(|at| u16::try_from(at).ok())
+                .expect("an assigned device is in the table's list");
             body.extend_from_slice(&at.to_le_bytes());
         }
         seal(Kind::Table, &body)
@@ -161,8 +164,8 @@ fn put_device(body: &mut Vec<u8>, device: &DeviceSpec) {
 
 fn get_device(body: &mut Reader<'_>) -> Result<DeviceSpec, RingError> {
     let id = DeviceId(body.u32()?);
-    let weight =
-        Weight::from_milli(body.u64()?).map_err(|_| RingError::Malformed { what: "a weight is out of range" })?;
+    let weight = Weight::from_milli(body.u64()?)
+        .map_err(|_| RingError::Malformed { what: "a weight is out of range" })?;
     let state = match body.array::<1>()? {
         [0] => DeviceState::Active,
         [1] => DeviceState::Draining,
@@ -223,3 +226,6 @@ impl<'a> Reader<'a> {
         text.map(str::to_owned).map_err(|_| RingError::Malformed { what: "a name is not UTF-8" })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,7 +41,9 @@ struct Candidate<'a> {
 impl<'a> Candidate<'a> {
     /// The preference is a hash scaled by the weight. Integers only: every machine must find the same order.
     fn new(partition: PartitionId, device: &'a DeviceSpec) -> Self {
-        let hash = mix(mix(u64::from(partition.0) << 32 | u64::from(device.id.0)).wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let hash =
+            mix(mix(u64::from(partition.0) << 32 | u64::from(device.id.0))
+                .wrapping_add(0x9e37_79b9_7f4a_7c15));
         Self { device, shared: [0; 3], preference: u128::from(hash) * u128::from(device.weight.milli()) }
     }
 
@@ -68,7 +70,8 @@ mod tests {
     /// Fails if `key` leaves out `shared`, or if a handoff given out is not met by the others.
     #[test]
     fn farthest_first_and_each_once() {
-        let place = |id: u32| DeviceSpec::new(DeviceId(id)).at("r", &format!("z{}", id % 4), &format!("n{}", id % 8));
+        let place =
+            |id: u32| DeviceSpec::new(DeviceId(id)).at("r", &format!("z{}", id % 4), &format!("n{}", id % 8));
         let mut specs: Vec<DeviceSpec> = (0..16).map(place).collect();
         specs[15].state = DeviceState::Draining;
         let table = Builder::new(3, [5; 32]).with_power(8).plan(None, &specs).unwrap().table;

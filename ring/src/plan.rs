@@ -163,7 +163,8 @@ struct Changes<'a> {
 
 impl<'a> Changes<'a> {
     fn new(old: Option<&'a RingTable>, new: &'a RingTable, given: &'a [DeviceSpec], moves: &[Move]) -> Self {
-        let loads = |table: &RingTable| table.specs().iter().map(|device| device.id).zip(table.loads()).collect();
+        let loads =
+            |table: &RingTable| table.specs().iter().map(|device| device.id).zip(table.loads()).collect();
         let mut gives: BTreeMap<DeviceId, u32> = BTreeMap::new();
         let mut takes: BTreeMap<DeviceId, u32> = BTreeMap::new();
         for step in moves {
@@ -178,7 +179,11 @@ impl<'a> Changes<'a> {
             after: loads(new),
             gives,
             takes,
-            weight_sum: given.iter().filter(|device| device.is_active()).map(|device| device.weight.as_f64()).sum(),
+            weight_sum: given
+                .iter()
+                .filter(|device| device.is_active())
+                .map(|device| device.weight.as_f64())
+                .sum(),
         }
     }
 
@@ -194,7 +199,8 @@ impl<'a> Changes<'a> {
         let state = self.given.get(&id).map_or(DeviceState::Removed, |device| device.state);
         let count = |of: &BTreeMap<DeviceId, u32>| of.get(&id).copied().unwrap_or(0);
         let pieces = (self.new.width() << self.new.power()) as f64;
-        let weight = spec.filter(|_| state == DeviceState::Active).map_or(0.0, |device| device.weight.as_f64());
+        let weight =
+            spec.filter(|_| state == DeviceState::Active).map_or(0.0, |device| device.weight.as_f64());
         let mut change = DeviceChange {
             device: id,
             place: spec.map_or_else(String::new, |d| format!("{}/{}/{}", d.region, d.zone, d.node)),
@@ -214,7 +220,9 @@ impl<'a> Changes<'a> {
         match change.state {
             DeviceState::Draining if change.gives > 0 => return "draining: gives up all it holds".to_owned(),
             DeviceState::Draining => return "draining: holds nothing".to_owned(),
-            DeviceState::Removed if change.gives > 0 => return "removed: its pieces are made anew elsewhere".to_owned(),
+            DeviceState::Removed if change.gives > 0 => {
+                return "removed: its pieces are made anew elsewhere".to_owned();
+            }
             DeviceState::Removed => return "removed: holds nothing".to_owned(),
             DeviceState::Active => {}
         }
@@ -241,7 +249,10 @@ impl<'a> Changes<'a> {
         let ratio = f64::from(change.holds_after) / change.share - 1.0;
         if ratio.abs() > 0.02 {
             let side = if ratio > 0.0 { "above" } else { "below" };
-            parts.push(format!("{:.0} % {side} its share by weight, to keep pieces apart", ratio.abs() * 100.0));
+            parts.push(format!(
+                "{:.0} % {side} its share by weight, to keep pieces apart",
+                ratio.abs() * 100.0
+            ));
         }
         parts.join("; ")
     }

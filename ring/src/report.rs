@@ -103,11 +103,16 @@ impl BytesPerPiece {
     fn new(plan: &Plan, stored: &BTreeMap<DeviceId, u64>) -> Self {
         let held = plan.devices.iter().filter(|change| change.holds_before > 0);
         let pairs: Vec<(DeviceId, u128, u128)> = held
-            .filter_map(|change| stored.get(&change.device).map(|&b| (change.device, b.into(), change.holds_before.into())))
+            .filter_map(|change| {
+                stored.get(&change.device).map(|&b| (change.device, b.into(), change.holds_before.into()))
+            })
             .collect();
         let (bytes, pieces) = pairs.iter().fold((0, 0), |(b, p), pair| (b + pair.1, p + pair.2));
         let divide = |bytes: u128, pieces: u128| (bytes << FRACTION_BITS).checked_div(pieces).unwrap_or(0);
-        Self { known: pairs.iter().map(|&(id, b, p)| (id, divide(b, p))).collect(), average: divide(bytes, pieces) }
+        Self {
+            known: pairs.iter().map(|&(id, b, p)| (id, divide(b, p))).collect(),
+            average: divide(bytes, pieces),
+        }
     }
 
     fn of(&self, device: DeviceId) -> u128 {
@@ -122,7 +127,8 @@ fn whole(fraction: u128) -> u64 {
 
 impl PlanReport {
     /// The heads of [`Self::cells`].
-    pub const HEADS: [&'static str; 8] = ["device", "place", "state", "holds", "gives", "takes", "bytes out/in", "why"];
+    pub const HEADS: [&'static str; 8] =
+        ["device", "place", "state", "holds", "gives", "takes", "bytes out/in", "why"];
 
     /// The rows as text, cell by cell, for a renderer of tables.
     #[must_use]
@@ -159,12 +165,18 @@ impl PlanReport {
         if let Some(secs) = self.eta_secs.filter(|_| self.moves > 0) {
             text += &format!(" It takes about {}.", human_secs(secs));
         }
-        let tiers = [("region", self.dispersion.regions), ("zone", self.dispersion.zones), ("node", self.dispersion.nodes)];
+        let tiers = [
+            ("region", self.dispersion.regions),
+            ("zone", self.dispersion.zones),
+            ("node", self.dispersion.nodes),
+        ];
         let tiers: Vec<String> = tiers.iter().map(|(name, tier)| tier_text(name, *tier)).collect();
         text += &format!("\nOf the pieces of one partition, {}.", tiers.join(", "));
         let Balance { most_over, most_under } = self.balance;
         let (over, under) = (most_over * 100.0, most_under * 100.0);
-        text + &format!("\nThe fullest device lies {over:.1} % above its share by weight, the emptiest {under:.1} % below.")
+        text + &format!(
+            "\nThe fullest device lies {over:.1} % above its share by weight, the emptiest {under:.1} % below."
+        )
     }
 }
 
@@ -225,7 +237,9 @@ mod tests {
 
     #[test]
     fn units() {
-        for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 40, "1.0 TiB"), (u64::MAX, "16384.0 PiB")] {
+        for (bytes, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1 << 40, "1.0 TiB"), (u64::MAX, "16384.0 PiB")]
+        {
             assert_eq!(human_bytes(bytes), text);
         }
         for (secs, text) in [(0, "0 s"), (61, "1 min 1 s"), (3660, "1 h 1 min"), (90_000, "1 d 1 h")] {
@@ -246,7 +260,12 @@ mod tests {
         assert_eq!(report.rows[3].gives_bytes, 512 << 20);
         assert_eq!(report.rows[..3].iter().map(|row| row.takes_bytes).sum::<u64>(), 512 << 20);
         let text = report.to_string();
-        for part in ["draining: gives up all it holds", "512 of 2048 pieces move, 512.0 MiB", "about 8 min 32 s", "a node holds 1 at most"] {
+        for part in [
+            "draining: gives up all it holds",
+            "512 of 2048 pieces move, 512.0 MiB",
+            "about 8 min 32 s",
+            "a node holds 1 at most",
+        ] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }
         let still = builder.plan(Some(&plan.table), &[spec(0), spec(1), spec(2)]).unwrap();

@@ -1,16 +1,18 @@
 //! How many pieces of a partition each failure domain gets when they lie as far apart as the devices allow.
 //!
-//! The devices form a tree: the ring, regions, zones, nodes, devices. The *cost* of placing a partition is the number of
-//! pairs of its pieces that share a region, then a zone, then a node, compared in this order; a device takes one
-//! piece at most. The placements of least cost are the ones allowed, and they have a simple form:
+//! The devices form a tree: the ring, regions, zones, nodes, devices. The *cost* of placing a partition is the
+//! number of pairs of its pieces that share a region, then a zone, then a node, compared in this order; a device
+//! takes one piece at most. The placements of least cost are the ones allowed, and they have a simple form:
 //!
-//! - The `n`-th piece of a domain adds `n - 1` pairs at its own tier and what it costs further down, so the costs of a domain's
-//!   first, second, ... piece, its *marginals*, strictly grow, and cost is a convex function of the counts.
-//! - Hence `c` pieces in a domain cost least exactly when they take the `c` least marginals of its children. Children
-//!   below the threshold take the piece in every partition, the ones at it are equal choices, and since marginals of a child strictly grow, it
-//!   has at most one at the threshold.
-//! - So every domain holds `base` pieces of each partition, or `base` or `base + 1` if it is `flex`; and any counts within these
-//!   bounds that add up at each domain cost the least. [`Tree::new`] computes the bounds, once per plan.
+//! - The `n`-th piece of a domain adds `n - 1` pairs at its own tier and what it costs further down, so the costs of
+//!   a domain's first, second, ... piece, its *marginals*, strictly grow, and cost is a convex function of the
+//!   counts.
+//! - Hence `c` pieces in a domain cost least exactly when they take the `c` least marginals of its children.
+//!   Children below the threshold take the piece in every partition, the ones at it are equal choices, and since
+//!   marginals of a child strictly grow, it has at most one at the threshold.
+//! - So every domain holds `base` pieces of each partition, or `base` or `base + 1` if it is `flex`; and any counts
+//!   within these bounds that add up at each domain cost the least. [`Tree::new`] computes the bounds, once per
+//!   plan.
 
 use crate::DeviceSpec;
 use std::ops::Range;
@@ -72,7 +74,8 @@ impl Tree {
             let (a, b) = (key(a), key(b));
             a.0 == b.0 && (tier < 2 || a.1 == b.1) && (tier < 3 || a.2 == b.2) && tier < DEVICE_TIER
         };
-        let mut domains = vec![Domain { tier: 0, children: 1..1, device: 0, weight: 0.0, base: 0, flex: false }];
+        let mut domains =
+            vec![Domain { tier: 0, children: 1..1, device: 0, weight: 0.0, base: 0, flex: false }];
         let mut path = vec![[0; TIERS + 1]; devices.len()];
         for tier in 1..=DEVICE_TIER {
             let mut last: Option<usize> = None;
@@ -84,7 +87,14 @@ impl Tree {
                         domains[parent].children = this..this;
                     }
                     domains[parent].children.end = this + 1;
-                    domains.push(Domain { tier, children: 0..0, device: at, weight: 0.0, base: 0, flex: false });
+                    domains.push(Domain {
+                        tier,
+                        children: 0..0,
+                        device: at,
+                        weight: 0.0,
+                        base: 0,
+                        flex: false,
+                    });
                 }
                 path[at][tier] = domains.len() - 1;
                 last = Some(at);
@@ -98,8 +108,8 @@ impl Tree {
         Self { domains, path }
     }
 
-    /// Sets `base` and `flex` everywhere: marginals from the leaves up, thresholds from the root down.
-    fn bound(&mut self, width: usize) {
+    /// The marginals of each domain, and the least ones of its children merged; from the leaves up.
+    fn marginals(&self, width: usize) -> (Vec<Vec<Cost>>, Vec<Vec<Cost>>) {
         let mut marginals: Vec<Vec<Cost>> = vec![Vec::new(); self.domains.len()];
         let mut merged: Vec<Vec<Cost>> = vec![Vec::new(); self.domains.len()];
         for at in (0..self.domains.len()).rev() {
@@ -119,14 +129,23 @@ impl Tree {
             }
             merged[at] = least;
         }
+        (marginals, merged)
+    }
+
+    /// Sets `base` and `flex` everywhere: thresholds from the root down.
+    fn bound(&mut self, width: usize) {
+        let (marginals, merged) = self.marginals(width);
         self.domains[0].base = u32::try_from(width).expect("a width is at most 48");
-        for at in 0..self.domains.len() {
+        for (at, merged) in merged.iter().enumerate() {
             let (base, flex) = (self.domains[at].base, self.domains[at].flex);
-            // With `base + 1` pieces the last one has the marginal at index `base`; that is the class where children are equal.
-            let threshold = if flex { merged[at].get(base as usize) } else { merged[at].get((base as usize).wrapping_sub(1)) };
+            // With `base + 1` pieces the last one has the marginal at index `base`; that is the class where children
+            // are equal.
+            let threshold =
+                if flex { merged.get(base as usize) } else { merged.get((base as usize).wrapping_sub(1)) };
             let Some(&threshold) = threshold else { continue };
             let children = self.domains[at].children.clone();
-            let below = |child: DomainAt| marginals[child].iter().take_while(|&&cost| cost < threshold).count();
+            let below =
+                |child: DomainAt| marginals[child].iter().take_while(|&&cost| cost < threshold).count();
             let (mut below_sum, mut equal) = (0, 0);
             for child in children.clone() {
                 let count = below(child);
@@ -156,7 +175,11 @@ mod tests {
             (0..).zip(places).map(|(id, (r, z, n))| DeviceSpec::new(DeviceId(id)).at(r, z, n)).collect();
         let devices: Vec<&DeviceSpec> = specs.iter().collect();
         let tree = Tree::new(&devices, |device| device.weight.as_f64(), width);
-        tree.domains.iter().filter(|domain| domain.tier == tier).map(|domain| (domain.base, domain.flex)).collect()
+        tree.domains
+            .iter()
+            .filter(|domain| domain.tier == tier)
+            .map(|domain| (domain.base, domain.flex))
+            .collect()
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //!    +-------------------------------- Reverted
 //! ```
 //!
-//! - `apply` starts a new epoch. The epoch before stays readable, as `previous`, until `finish`: at most two epochs are live.
+//! - `apply` starts a new epoch. The epoch before stays readable, as `previous`, until `finish`: at most two epochs
+//!   are live.
 //! - `finish` is the caller's word that every piece is where the current table wants it and that every live session
 //!   has acknowledged the epoch. The ring cannot know; it only keeps the two tables.
 //! - `revert` also starts a new epoch, with the assignment from before the change: epochs never go back. The aborted
@@ -155,7 +156,8 @@ impl RingState {
     /// Unless a change is being applied or is paused.
     pub fn revert(self) -> Result<Self, RingError> {
         self.expect("revert", &[Phase::Applying, Phase::Paused])?;
-        let before = self.previous.ok_or(RingError::Internal { what: "an applied change has a previous table" })?;
+        let before =
+            self.previous.ok_or(RingError::Internal { what: "an applied change has a previous table" })?;
         let restored = before.with_epoch(successor(self.current.epoch()));
         Ok(Self { current: restored, previous: Some(self.current), next: None, phase: Phase::Reverted })
     }
@@ -170,7 +172,11 @@ impl RingState {
     }
 
     fn expect(&self, wanted: &'static str, phases: &[Phase]) -> Result<(), RingError> {
-        if phases.contains(&self.phase) { Ok(()) } else { Err(RingError::Transition { phase: self.phase, wanted }) }
+        if phases.contains(&self.phase) {
+            Ok(())
+        } else {
+            Err(RingError::Transition { phase: self.phase, wanted })
+        }
     }
 
     /// The state as bytes; the specification is in the module `format`.
@@ -228,7 +234,8 @@ impl RingState {
 
     /// Of neighbouring tables the newer has the next epoch, and all belong to one ring.
     fn check_epochs(&self) -> Result<(), RingError> {
-        let pairs = [(self.previous.as_ref(), Some(&self.current)), (Some(&self.current), self.next.as_ref())];
+        let pairs =
+            [(self.previous.as_ref(), Some(&self.current)), (Some(&self.current), self.next.as_ref())];
         for (older, newer) in pairs {
             if let (Some(older), Some(newer)) = (older, newer) {
                 same_ring(older.identity(), newer.identity())?;
@@ -259,4 +266,86 @@ pub(crate) fn same_ring(old: (&[u8; 32], u8, usize), new: (&[u8; 32], u8, usize)
         return fail("the number of pieces per partition");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, DeviceSpec};
+    use ringfort_core::DeviceId;
+
+    fn tables() -> (RingTable, RingTable) {
+        let specs: Vec<DeviceSpec> = (0..5).map(|id| DeviceSpec::new(DeviceId(id))).collect();
+        let builder = Builder::new(2, [6; 32]).with_power(4);
+        let old = builder.plan(None, &specs[..4]).unwrap().table;
+        let new = builder.plan(Some(&old), &specs).unwrap().table;
+        (old, new)
+    }
+
+    type Step = fn(RingState) -> Result<RingState, RingError>;
+
+    /// Every step from every phase: what the drawing in the module's documentation allows, and nothing else.
+    #[test]
+    fn transitions() {
+        let (old, new) = tables();
+        let done = RingState::first(old);
+        let planned = done.clone().plan(new).unwrap();
+        let applying = planned.clone().apply().unwrap();
+        let paused = applying.clone().pause().unwrap();
+        let reverted = paused.clone().revert().unwrap();
+        let replan: Step = |state| state.plan(tables().1);
+        let steps: [(&str, Step); 7] = [
+            ("plan", replan),
+            ("discard", RingState::discard),
+            ("apply", RingState::apply),
+            ("pause", RingState::pause),
+            ("resume", RingState::resume),
+            ("revert", RingState::revert),
+            ("finish", RingState::finish),
+        ];
+        let allowed = [
+            (Phase::Done, "plan", Phase::Planned),
+            (Phase::Planned, "plan", Phase::Planned),
+            (Phase::Planned, "discard", Phase::Done),
+            (Phase::Planned, "apply", Phase::Applying),
+            (Phase::Applying, "pause", Phase::Paused),
+            (Phase::Applying, "revert", Phase::Reverted),
+            (Phase::Applying, "finish", Phase::Done),
+            (Phase::Paused, "resume", Phase::Applying),
+            (Phase::Paused, "revert", Phase::Reverted),
+            (Phase::Reverted, "finish", Phase::Done),
+        ];
+        for state in [done, planned, applying, paused, reverted] {
+            for (name, step) in steps {
+                let to = allowed
+                    .iter()
+                    .find(|(from, by, _)| *from == state.phase() && *by == name)
+                    .map(|rule| rule.2);
+                assert_eq!(
+                    step(state.clone()).ok().map(|after| after.phase()),
+                    to,
+                    "{name} when {}",
+                    state.phase()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn epochs_only_grow_and_two_are_live() {
+        let (old, new) = tables();
+        let state = RingState::first(old.clone()).plan(new.clone()).unwrap();
+        assert_eq!((state.epoch(), state.previous()), (Epoch(1), None));
+        let state = state.apply().unwrap();
+        assert_eq!((state.epoch(), state.previous()), (Epoch(2), Some(&old)));
+        assert!(state.is_moving());
+        let state = state.revert().unwrap();
+        assert_eq!(state.epoch(), Epoch(3));
+        assert_eq!(state.current(), &old.clone().with_epoch(Epoch(3)));
+        assert_eq!(state.previous().map(RingTable::epoch), Some(Epoch(2)));
+        let state = state.finish().unwrap();
+        assert_eq!((state.epoch(), state.previous(), state.is_moving()), (Epoch(3), None, false));
+        let other = Builder::new(2, [7; 32]).with_power(4).plan(None, new.specs()).unwrap().table;
+        assert!(matches!(state.plan(other), Err(RingError::Mismatch { .. })));
+    }
 }

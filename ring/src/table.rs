@@ -150,8 +150,9 @@ impl RingTable {
 
     /// The partitions `device` holds, each with the position (fragment index) it has there.
     pub fn held_by(&self, device: DeviceId) -> impl Iterator<Item = (PartitionId, usize)> + '_ {
-        self.partitions()
-            .filter_map(move |p| self.devices(p).iter().position(|&holder| holder == device).map(|at| (p, at)))
+        self.partitions().filter_map(move |p| {
+            self.devices(p).iter().position(|&holder| holder == device).map(|at| (p, at))
+        })
     }
 
     /// How many pieces each device of [`Self::specs`] holds, in that order.

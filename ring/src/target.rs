@@ -1,12 +1,14 @@
 //! How many pieces each failure domain and device should hold: the best balance that the dispersion allows.
 //!
-//! Dispersion bounds what a domain holds: `base * P` to `(base + 1) * P` pieces over `P` partitions. Within such nested bounds the
-//! fairest loads are those of one water level: a device holds `level * weight`, cut off at its bounds, and a domain what its children hold, cut
-//! off at its own. Of all loads within the bounds these have the least greatest excess over the share by weight and
-//! the greatest least; where a domain is cut off, its children share what it has by a level of their own.
+//! Dispersion bounds what a domain holds: `base * P` to `(base + 1) * P` pieces over `P` partitions. Within such
+//! nested bounds the fairest loads are those of one water level: a device holds `level * weight`, cut off at its
+//! bounds, and a domain what its children hold, cut off at its own. Of all loads within the bounds these have the
+//! least greatest excess over the share by weight and the greatest least; where a domain is cut off, its children
+//! share what it has by a level of their own.
 //!
-//! Whole pieces then come from fractions from the root down, so that sums hold at every tier; what rounding leaves over goes to those that already
-//! hold it. So a table that meets its targets has the same targets again: planning twice moves nothing.
+//! Whole pieces then come from fractions from the root down, so that sums hold at every tier; what rounding leaves
+//! over goes to those that already hold it. So a table that meets its targets has the same targets again: planning
+//! twice moves nothing.
 
 use crate::spread::{DomainAt, Tree};
 
@@ -115,7 +117,9 @@ mod tests {
 
     fn device_targets(devices: &[(&str, f64)], width: usize, rows: usize) -> Vec<u32> {
         let spec = |(id, (zone, weight)): (u32, &(&str, f64))| {
-            DeviceSpec::new(DeviceId(id)).at("r", zone, &format!("n{id}")).with_weight(Weight::from_f64(*weight).unwrap())
+            DeviceSpec::new(DeviceId(id))
+                .at("r", zone, &format!("n{id}"))
+                .with_weight(Weight::from_f64(*weight).unwrap())
         };
         let specs: Vec<DeviceSpec> = (0..).zip(devices).map(spec).collect();
         let refs: Vec<&DeviceSpec> = specs.iter().collect();
@@ -129,7 +133,10 @@ mod tests {
         // By weight alone; with one device at its bound; with zones that fix what each gets.
         assert_eq!(device_targets(&[("a", 1.0), ("a", 1.0), ("a", 2.0)], 1, 100), [25, 25, 50]);
         assert_eq!(device_targets(&[("a", 1.0), ("a", 1.0), ("a", 8.0)], 2, 100), [50, 50, 100]);
-        assert_eq!(device_targets(&[("a", 1.0), ("a", 3.0), ("b", 1.0), ("b", 1.0)], 2, 100), [25, 75, 50, 50]);
+        assert_eq!(
+            device_targets(&[("a", 1.0), ("a", 3.0), ("b", 1.0), ("b", 1.0)], 2, 100),
+            [25, 75, 50, 50]
+        );
         assert_eq!(device_targets(&[("a", 1.0), ("a", 1.0), ("a", 1.0)], 1, 100), [34, 33, 33]);
     }
 }

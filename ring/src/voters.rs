@@ -9,13 +9,14 @@ use ringfort_core::{DeviceId, GroupId};
 const ROUND: u32 = 1024;
 
 impl RingTable {
-    /// The devices for the `count` voters of `group`, as far apart as the active devices allow; all of them if there are fewer.
+    /// The devices for the `count` voters of `group`, as far apart as the active devices allow; all of them if there
+    /// are fewer.
     ///
-    /// Groups are laid out one after the other from group 0: of the domains, then of the devices that are equally far
-    /// apart, the ones with the fewest voters per device come first, so that the voters of any number of groups are spread
-    /// evenly. Weights do not count: a voter costs the same on every device. A function of the active devices, not
-    /// of the assignment; after devices come or go it may name other devices, and it is for the owner of the groups to
-    /// decide which voters to move.
+    /// Groups are laid out one after the other from group 0: of the domains, then of the devices that are equally
+    /// far apart, the ones with the fewest voters per device come first, so that the voters of any number of groups
+    /// are spread evenly. Weights do not count: a voter costs the same on every device. A function of the active
+    /// devices, not of the assignment; after devices come or go it may name other devices, and it is for the owner
+    /// of the groups to decide which voters to move.
     #[must_use]
     pub fn slot_voters(&self, group: GroupId, count: usize) -> Vec<DeviceId> {
         let active: Vec<&DeviceSpec> = self.specs().iter().filter(|device| device.is_active()).collect();
@@ -24,7 +25,8 @@ impl RingTable {
             return Vec::new();
         }
         let tree = Tree::new(&active, |_| 1.0, count);
-        let mut layout = Layout { tree: &tree, voters: vec![0; tree.domains.len()], salt: mix(u64::from(self.seed()[0])) };
+        let mut layout =
+            Layout { tree: &tree, voters: vec![0; tree.domains.len()], salt: mix(u64::from(self.seed()[0])) };
         let mut chosen = Vec::with_capacity(count);
         for round in 0..=group.0 % ROUND {
             chosen.clear();
@@ -52,7 +54,8 @@ impl Layout<'_> {
             return;
         }
         let based: usize = domain.children.clone().map(|child| tree.domains[child].base as usize).sum();
-        let mut flex: Vec<DomainAt> = domain.children.clone().filter(|&child| tree.domains[child].flex).collect();
+        let mut flex: Vec<DomainAt> =
+            domain.children.clone().filter(|&child| tree.domains[child].flex).collect();
         flex.sort_by(|&a, &b| {
             let fullness = |at: DomainAt| f64::from(self.voters[at]) / tree.domains[at].weight;
             let tie = |at: DomainAt| mix(self.salt ^ (u64::from(round) << 32) ^ at as u64);
@@ -86,7 +89,7 @@ mod tests {
             let spread: BTreeSet<u32> = voters.iter().map(|id| id.0 % zones).collect();
             let distinct: BTreeSet<&DeviceId> = voters.iter().collect();
             assert_eq!((voters.len(), distinct.len()), (3, 3));
-            assert_eq!(spread.len() as u32, zones.min(3), "voters of a group lie apart");
+            assert_eq!(spread.len(), zones.min(3) as usize, "voters of a group lie apart");
             for id in voters {
                 *counts.entry(id).or_default() += 1;
             }
@@ -97,17 +100,23 @@ mod tests {
     /// Fails if `Layout::choose` sorts by `tie` alone.
     #[test]
     fn voters_are_spread_evenly() {
-        for (devices, zones, groups) in [(4, 1, 9), (4, 4, 9), (6, 3, 9), (10, 5, 9), (7, 1, 100), (12, 4, 33)] {
+        for (devices, zones, groups) in
+            [(4, 1, 9), (4, 4, 9), (6, 3, 9), (10, 5, 9), (7, 1, 100), (12, 4, 33)]
+        {
             let counts = voters_per_device(devices, zones, groups);
             let (fair, rest) = (groups * 3 / devices, groups * 3 % devices);
             assert_eq!(counts.values().sum::<u32>(), groups * 3);
-            assert!(counts.values().all(|&n| n >= fair && n <= fair + u32::from(rest > 0)), "{devices} {zones} {counts:?}");
+            assert!(
+                counts.values().all(|&n| n >= fair && n <= fair + u32::from(rest > 0)),
+                "{devices} {zones} {counts:?}"
+            );
         }
     }
 
     #[test]
     fn fewer_devices_than_voters() {
-        let table = Builder::new(1, [3; 32]).with_power(4).plan(None, &[DeviceSpec::new(DeviceId(9))]).unwrap().table;
+        let table =
+            Builder::new(1, [3; 32]).with_power(4).plan(None, &[DeviceSpec::new(DeviceId(9))]).unwrap().table;
         assert_eq!(table.slot_voters(GroupId(5), 3), [DeviceId(9)]);
         assert!(table.slot_voters(GroupId(5), 0).is_empty());
     }

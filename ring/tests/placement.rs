@@ -17,7 +17,11 @@ fn cases(most: u32) -> ProptestConfig {
     let given = ProptestConfig::default();
     // `PROPTEST_CASES` raises what is a modest number by default.
     let default = ProptestConfig::with_cases(256).cases;
-    ProptestConfig { failure_persistence: None, cases: if given.cases == default { most } else { given.cases }, ..given }
+    ProptestConfig {
+        failure_persistence: None,
+        cases: if given.cases == default { most } else { given.cases },
+        ..given
+    }
 }
 
 fn spec_of<'a>(devices: &'a [DeviceSpec], id: &DeviceId) -> &'a DeviceSpec {
@@ -48,7 +52,8 @@ fn check_balance(table: &RingTable, devices: &[DeviceSpec]) -> Result<(), TestCa
 proptest! {
     #![proptest_config(cases(48))]
 
-    /// Seen to fail when `Tree::bound` orders costs by node before zone, and when it leaves out the last marginal's class.
+    /// Seen to fail when `Tree::bound` orders costs by node before zone, and when it leaves out the last marginal's
+    /// class.
     #[test]
     fn pieces_lie_as_far_apart_as_the_devices_allow(devices in devices(1..=9), width in 1..=6_usize) {
         prop_assume!(width <= devices.len());
@@ -56,7 +61,8 @@ proptest! {
         check_dispersion(&plan.table, &devices)?;
     }
 
-    /// Seen to fail when `Levels::load` does not cut off at the domain's bounds (the level is found, but not the best one).
+    /// Seen to fail when `Levels::load` does not cut off at the domain's bounds (the level is found, but not the
+    /// best one).
     #[test]
     fn loads_are_as_balanced_as_the_dispersion_allows(devices in devices(1..=9), width in 1..=6_usize) {
         prop_assume!(width <= devices.len());
@@ -64,11 +70,12 @@ proptest! {
         check_balance(&plan.table, &devices)?;
     }
 
-    /// Over a random history every table is as apart and as balanced as one from nothing, a plan for unchanged devices moves
-    /// nothing, and all moves together stay within 5 % of the fewest possible for the loads reached.
+    /// Over a random history every table is as apart and as balanced as one from nothing, a plan for unchanged
+    /// devices moves nothing, and all moves together stay within 5 % of the fewest possible for the loads reached.
     ///
-    /// Seen to fail when `Level::shed` takes its candidates without regard to the devices above their targets (moves), when
-    /// `target::round` ignores what is held (an unchanged ring moves), and when `loosen_crowded` is left out (dispersion).
+    /// Seen to fail when `Level::shed` takes its candidates without regard to the devices above their targets
+    /// (moves), when `target::round` ignores what is held (an unchanged ring moves), and when `loosen_crowded` is
+    /// left out (dispersion).
     #[test]
     fn histories_move_little(
         first in devices(3..=7),
@@ -119,7 +126,8 @@ proptest! {
 /// Seen to fail when `Level::shed` prefers pieces of devices below their targets.
 #[test]
 fn a_large_ring_moves_only_what_must_move() {
-    let place = |id: u32| DeviceSpec::new(DeviceId(id)).at("r", &format!("z{}", id % 5), &format!("n{}", id % 20));
+    let place =
+        |id: u32| DeviceSpec::new(DeviceId(id)).at("r", &format!("z{}", id % 5), &format!("n{}", id % 20));
     let mut devices: Vec<DeviceSpec> = (0..60).map(place).collect();
     let builder = Builder::new(3, [1; 32]);
     let mut table = builder.plan(None, &devices).unwrap().table;
@@ -133,7 +141,8 @@ fn a_large_ring_moves_only_what_must_move() {
         }
         let plan = builder.plan(Some(&table), &devices).unwrap();
         moved += plan.moves.len();
-        least += plan.devices.iter().map(|d| d.holds_before.saturating_sub(d.holds_after) as usize).sum::<usize>();
+        least +=
+            plan.devices.iter().map(|d| d.holds_before.saturating_sub(d.holds_after) as usize).sum::<usize>();
         assert!(plan.balance.most_over < 0.01, "{:?}", plan.balance);
         assert_eq!(plan.dispersion.zones.most_together, 1);
         table = plan.table;
@@ -157,7 +166,10 @@ fn positions_stay_and_are_spread() {
     }
     for position in 0..6 {
         let first_zone = old.partitions().filter(|&p| old.devices(p)[position].0 % 3 == 0).count();
-        assert!((280..400).contains(&first_zone), "position {position} is in zone 0 {first_zone} of 1024 times");
+        assert!(
+            (280..400).contains(&first_zone),
+            "position {position} is in zone 0 {first_zone} of 1024 times"
+        );
     }
 }
 
@@ -177,7 +189,9 @@ fn impossible_policies_are_refused() {
         assert_eq!(error, RingError::BadPower { power });
     }
     let old = Builder::new(2, seed).with_power(5).plan(None, &three).unwrap().table;
-    for other in [Builder::new(3, seed).with_power(5), Builder::new(2, seed), Builder::new(2, [1; 32]).with_power(5)] {
+    for other in
+        [Builder::new(3, seed).with_power(5), Builder::new(2, seed), Builder::new(2, [1; 32]).with_power(5)]
+    {
         assert!(matches!(other.plan(Some(&old), &three), Err(RingError::Mismatch { .. })));
     }
 }
@@ -186,7 +200,9 @@ fn impossible_policies_are_refused() {
 #[test]
 fn extreme_shapes_are_built() {
     let flat = |count: u32| (0..count).map(|id| DeviceSpec::new(DeviceId(id))).collect::<Vec<_>>();
-    for (count, width, power) in [(1, 1, 4), (48, 48, 4), (49, 48, 6), (5, 4, 12), (1000, 3, 12), (20, 16, 10)] {
+    for (count, width, power) in
+        [(1, 1, 4), (48, 48, 4), (49, 48, 6), (5, 4, 12), (1000, 3, 12), (20, 16, 10)]
+    {
         let plan = Builder::new(width, [4; 32]).with_power(power).plan(None, &flat(count)).unwrap();
         let (least, most) = (plan.table.loads().into_iter().min(), plan.table.loads().into_iter().max());
         assert!(most.unwrap() - least.unwrap() <= 1, "{count} devices, width {width}");

@@ -1,11 +1,11 @@
 //! Takes back moves that were not needed, by exchanges around cycles of devices.
 //!
-//! The division from the root down looks at one tier at a time, so a partition chosen to leave a zone can turn out to be one that fits
-//! badly elsewhere. Here every single exchange that keeps a partition's dispersion is an arc from the device that
-//! loses the piece to the one that gets it; it costs a move, saves one, or neither. A cycle of arcs leaves every load as
-//! it is. While there is a cycle that saves moves on balance, it is taken: when there is none (over distinct
-//! partitions), the moves are the fewest for these loads. Effort is bounded by counts, never by a clock, and rings of very many
-//! devices, whose many choices the division serves well, are left as they are.
+//! The division from the root down looks at one tier at a time, so a partition chosen to leave a zone can turn out
+//! to be one that fits badly elsewhere. Here every single exchange that keeps a partition's dispersion is an arc
+//! from the device that loses the piece to the one that gets it; it costs a move, saves one, or neither. A cycle of
+//! arcs leaves every load as it is. While there is a cycle that saves moves on balance, it is taken: when there is
+//! none (over distinct partitions), the moves are the fewest for these loads. Effort is bounded by counts, never by
+//! a clock, and rings of very many devices, whose many choices the division serves well, are left as they are.
 
 use super::LOOSE;
 use crate::rng::Rng;
@@ -35,7 +35,8 @@ pub(super) fn improve(tree: &Tree, placed: &mut [u32], old: &[u32], width: usize
     if is_first || devices > DEVICES || placed.len() * devices > SWEEP_ARCS {
         return;
     }
-    let mut search = Search { tree, placed, old, width, devices, arcs: Vec::new(), used: Vec::new(), work: 0 };
+    let mut search =
+        Search { tree, placed, old, width, devices, arcs: Vec::new(), used: Vec::new(), work: 0 };
     for _ in 0..SWEEPS {
         search.collect(rng);
         if !search.take_cycles() || search.work > RELAXATIONS {
@@ -131,7 +132,9 @@ impl Search<'_> {
             let width = self.width;
             let row = |piece: Arc| piece as usize / width;
             let arcs = &self.arcs[slot];
-            let free = arcs.iter().rposition(|&arc| pieces.iter().all(|&other| row(other) != row(arc)) && !self.used[row(arc)]);
+            let free = arcs
+                .iter()
+                .rposition(|&arc| pieces.iter().all(|&other| row(other) != row(arc)) && !self.used[row(arc)]);
             let Some(at) = free else {
                 self.arcs[slot].pop();
                 return None;

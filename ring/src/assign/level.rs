@@ -39,13 +39,16 @@ pub(super) struct Level<'a, 'b> {
 impl<'a, 'b> Level<'a, 'b> {
     pub(super) fn new(all: &'a mut Pieces<'b>, domain: DomainAt, pieces: Vec<usize>) -> Self {
         let children = all.tree.domains[domain].children.clone();
-        let bases = (0..).zip(&all.tree.domains[children.clone()]).map(|(child, domain)| (child, domain.base));
+        let bases =
+            (0..).zip(&all.tree.domains[children.clone()]).map(|(child, domain)| (child, domain.base));
         let based: Vec<(u32, u32)> = bases.filter(|&(_, base)| base > 0).collect();
         let base_sum = based.iter().map(|&(_, base)| base).sum();
         let mut groups: Vec<Range<usize>> = Vec::new();
         for at in 0..pieces.len() {
             match groups.last_mut() {
-                Some(group) if pieces[group.start] / all.width == pieces[at] / all.width => group.end = at + 1,
+                Some(group) if pieces[group.start] / all.width == pieces[at] / all.width => {
+                    group.end = at + 1
+                }
                 _ => groups.push(at..at + 1),
             }
         }
@@ -148,7 +151,8 @@ impl<'a, 'b> Level<'a, 'b> {
             if u32::try_from(kept).expect("at most 48 pieces") - based <= room {
                 return;
             }
-            let extras = range.clone().filter(|&at| self.child[at] != HOLE && self.has_extra(group, self.child[at]));
+            let extras =
+                range.clone().filter(|&at| self.child[at] != HOLE && self.has_extra(group, self.child[at]));
             let over = |at: usize| {
                 let child = self.child[at] as usize;
                 i64::from(self.extras[child]) - i64::from(self.extras_wanted[child])
@@ -159,7 +163,8 @@ impl<'a, 'b> Level<'a, 'b> {
         }
     }
 
-    /// How little it costs to take the piece at `at` off its device: it leaves no gap further down, and its device has too many.
+    /// How little it costs to take the piece at `at` off its device: it leaves no gap further down, and its device
+    /// has too many.
     fn ease(&self, at: usize) -> (bool, bool) {
         let piece = self.pieces[at];
         if self.all.kept[piece] == LOOSE {
@@ -212,7 +217,8 @@ impl<'a, 'b> Level<'a, 'b> {
     /// Takes extras from children above their targets and deals them out anew: first pieces that lie on devices with
     /// too many, from partitions that can use a card. What finds no card becomes a hole.
     fn shed(&mut self, holes: &mut Vec<(usize, usize)>) {
-        let over = |level: &Self, child: u32| level.extras[child as usize] > level.extras_wanted[child as usize];
+        let over =
+            |level: &Self, child: u32| level.extras[child as usize] > level.extras_wanted[child as usize];
         let mut candidates: Vec<(usize, u32)> = Vec::new();
         for group in 0..self.groups.len() {
             let range = self.groups[group].clone();
@@ -240,8 +246,8 @@ impl<'a, 'b> Level<'a, 'b> {
         }
     }
 
-    /// Sheds the group's easiest piece of `child` if it is as easy as `needs` says and a card can be dealt for it; with no needs, sheds
-    /// it at all events and returns the hole.
+    /// Sheds the group's easiest piece of `child` if it is as easy as `needs` says and a card can be dealt for it;
+    /// with no needs, sheds it at all events and returns the hole.
     fn shed_one(&mut self, group: usize, child: u32, needs: Option<(bool, bool)>) -> Option<usize> {
         let here = self.groups[group].clone().filter(|&at| self.child[at] == child);
         let at = here.max_by_key(|&at| self.ease(at))?;
@@ -261,7 +267,8 @@ impl<'a, 'b> Level<'a, 'b> {
     /// Fills the last holes by exchanges: partition `p` has a hole, but already the child `j` whose card is left; some
     /// partition `q` lacks `j` and has an extra `i` that `p` lacks. Then `q` takes `j` for `i`, and `p` takes `i`.
     ///
-    /// If the only partitions that lack `j` have holes too, one of them takes `j` in its own turn: every lap fills a hole.
+    /// If the only partitions that lack `j` have holes too, one of them takes `j` in its own turn: every lap fills a
+    /// hole.
     fn mend(&mut self, mut holes: Vec<(usize, usize)>) -> Result<(), RingError> {
         let mut cards: BTreeMap<u32, usize> = BTreeMap::new();
         for card in std::mem::take(&mut self.deck) {
@@ -271,10 +278,16 @@ impl<'a, 'b> Level<'a, 'b> {
             let before = holes.len();
             holes.retain(|&(group, at)| !self.fill(group, at, &mut cards));
             if holes.len() == before {
-                return Err(RingError::Internal { what: "a matrix of near-equal rows can be mended by exchanges" });
+                return Err(RingError::Internal {
+                    what: "a matrix of near-equal rows can be mended by exchanges",
+                });
             }
         }
-        if cards.is_empty() { Ok(()) } else { Err(RingError::Internal { what: "holes and cards are equally many" }) }
+        if cards.is_empty() {
+            Ok(())
+        } else {
+            Err(RingError::Internal { what: "holes and cards are equally many" })
+        }
     }
 
     /// Fills a hole with a card its partition can use, or by the cheapest exchange.

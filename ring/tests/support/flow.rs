@@ -1,8 +1,8 @@
 //! The fewest moves from one table to any table with given loads and the best dispersion: a minimum-cost flow.
 //!
-//! Each partition is a copy of the tree of domains, with the bounds of the best dispersion as capacities, whose leaves lead to
-//! the devices; a device passes on as many pieces as it shall hold. A unit through a leaf costs nothing where the partition
-//! was on that device and one move elsewhere.
+//! Each partition is a copy of the tree of domains, with the bounds of the best dispersion as capacities, whose
+//! leaves lead to the devices; a device passes on as many pieces as it shall hold. A unit through a leaf costs
+//! nothing where the partition was on that device and one move elsewhere.
 
 use super::optimum::{Domain, Optimum, path};
 use ringfort_core::DeviceId;

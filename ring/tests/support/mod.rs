@@ -1,7 +1,14 @@
-//! Random devices and histories, and oracles that know nothing of the builder's method: dispersion by trying every set of
-//! devices, balance by bisection, moves by a minimum-cost flow.
+//! Random devices and histories, and oracles that know nothing of the builder's method: dispersion by trying every
+//! set of devices, balance by bisection, moves by a minimum-cost flow.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    missing_docs
+)]
 
 pub mod flow;
 pub mod optimum;
@@ -47,7 +54,8 @@ pub fn step() -> impl Strategy<Value = Step> {
 }
 
 impl Step {
-    /// The devices after this step; `None` if it would leave fewer active ones than `least` or more than `most` devices.
+    /// The devices after this step; `None` if it would leave fewer active ones than `least` or more than `most`
+    /// devices.
     pub fn apply(&self, devices: &[DeviceSpec], least: usize, most: usize) -> Option<Vec<DeviceSpec>> {
         let mut after = devices.to_vec();
         match self {
@@ -58,7 +66,9 @@ impl Step {
             Self::Drain(at) => at.get_mut(&mut after).state = DeviceState::Draining,
             Self::Activate(at) => at.get_mut(&mut after).state = DeviceState::Active,
             Self::Remove(at) => drop(after.remove(at.index(devices.len()))),
-            Self::Reweight(at, weight) => at.get_mut(&mut after).weight = Weight::from_milli(weight * 500).unwrap(),
+            Self::Reweight(at, weight) => {
+                at.get_mut(&mut after).weight = Weight::from_milli(weight * 500).unwrap()
+            }
         }
         let active = after.iter().filter(|device| device.state == DeviceState::Active).count();
         (active >= least && after.len() <= most).then_some(after)

@@ -39,7 +39,12 @@ impl Optimum {
         let active: Vec<&DeviceSpec> = devices.iter().filter(|d| d.state == DeviceState::Active).collect();
         let sets = (0..1_u32 << active.len()).filter(|set| set.count_ones() as usize == width);
         let members = |set: u32| -> Vec<&DeviceSpec> {
-            active.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1).map(|(_, &device)| device).collect()
+            active
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| set >> at & 1 == 1)
+                .map(|(_, &device)| device)
+                .collect()
         };
         let sets: Vec<(Pairs, Vec<&DeviceSpec>)> = sets.map(members).map(|set| (pairs(&set), set)).collect();
         let least = sets.iter().map(|(pairs, _)| *pairs).min().unwrap();

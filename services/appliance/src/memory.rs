@@ -8,10 +8,3 @@ static MALLOC_CONF: &[u8] = b"background_thread:true,narenas:4,dirty_decay_ms:10
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// Bytes in use by the program, and bytes the allocator holds for it.
-pub(crate) fn allocated_and_resident() -> Option<(usize, usize)> {
-    // The statistics are as of the last epoch.
-    tikv_jemalloc_ctl::epoch::advance().ok()?;
-    Some((tikv_jemalloc_ctl::stats::allocated::read().ok()?, tikv_jemalloc_ctl::stats::resident::read().ok()?))
-}

@@ -1,6 +1,5 @@
 //! Log lines and figures.
 
-use crate::memory;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use ringfort_runtime::TaskGroup;
 use ringfort_storage_node::{NodeStatus, Progress, SafetyLevel};
@@ -51,10 +50,6 @@ pub(crate) fn publish_process() {
     }
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
         metrics::gauge!("process_open_fds").set(entries.count() as f64);
-    }
-    if let Some((allocated, resident)) = memory::allocated_and_resident() {
-        metrics::gauge!("ringfort_allocator_allocated_bytes").set(allocated as f64);
-        metrics::gauge!("ringfort_allocator_resident_bytes").set(resident as f64);
     }
 }
 

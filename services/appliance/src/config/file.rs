@@ -204,7 +204,7 @@ fn check_policies(policies: Checked<Vec<String>>, faults: &mut Faults) -> Vec<Re
     let texts = policies.take("policies", faults).unwrap_or_default();
     let mut parsed = Vec::new();
     for text in texts {
-        match text.parse() {
+        match text.parse::<Redundancy>() {
             Ok(policy) => parsed.push(policy),
             Err(error) => faults.add("policies", &error.to_string()),
         }

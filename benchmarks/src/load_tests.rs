@@ -38,7 +38,7 @@ fn a_mix_gets_what_is_there() {
     let server = TestServer::start(Faults::default());
     let (place, content) = (server.place(KeyOrder::Scattered), Content::new(100));
     run(&server.endpoint, &Work::prefill(&place, 0, 50, content.clone()), &load(4, None)).unwrap();
-    let mixed = Work::mixed(&place, 50, 300, content, true).unwrap();
+    let mixed = Work::mixed(&place, 50, 50, 300, content, true).unwrap();
     let outcome = run(&server.endpoint, &mixed, &load(4, None)).unwrap();
     assert_eq!((outcome.operations, outcome.errors), (300, 0));
     assert!(server.objects().len() > 50 + 50);

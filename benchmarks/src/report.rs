@@ -77,10 +77,11 @@ impl Report {
         let mut out = String::from("# Benchmarks\n\n");
         let head = format!(
             "Measured at commit {} on {}; the client runs on the same machine. Each cell is the median of {} runs of a \
-             closed loop; every write is synced before its answer. CPU-s/1000 are the seconds of CPU that the server \
-             used per thousand operations: the figure that holds on a noisy machine. The others' columns were measured \
-             the same way (2 cores, shared with the client, one device, one copy). *Share of reach* is rate / reach and \
-             reach / CPU: 1 is there, below {:.2} (1 / {SLACK}) is not good enough and **bold**.\n\n",
+             closed loop; reads come from the page cache. CPU-s/1000 are the seconds of CPU that the server used per \
+             thousand operations: the figure that holds on a noisy machine. The others' columns are not from this run: \
+             they were measured on another 2-core machine shared with its client, one device, one copy. *Share of \
+             reach* is rate / reach and reach / CPU: 1 is there, below {:.2} (1 / {SLACK}) is not good enough and \
+             **bold**.\n\n",
             self.commit,
             self.machine,
             self.runs_per_cell,

@@ -34,7 +34,8 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Mixed { target, load, size, keys, requests } => {
             ensure!(keys > 0, "a mix needs stored objects: give --keys");
             let place = open(&target, KeyOrder::Scattered)?;
-            let work = Work::mixed(&place, keys, requests, Content::new(size), size <= VERIFY_BYTES_MAX)?;
+            let work =
+                Work::mixed(&place, keys, keys, requests, Content::new(size), size <= VERIFY_BYTES_MAX)?;
             measure(
                 "mixed 70/30",
                 &target,

@@ -102,10 +102,11 @@ impl Work {
         Ok(Self { source: Source::Ready { items: shuffled(items), repeat: true }, content, verify })
     }
 
-    /// Of `count` requests seven in ten get one of the objects `0..keys`, the others put new ones.
+    /// Of `count` requests seven in ten get one of the objects `0..keys`, the others put new ones, numbered from `from`.
     pub(crate) fn mixed(
         place: &Place,
         keys: u64,
+        from: u64,
         count: u64,
         content: Content,
         verify: bool,
@@ -115,7 +116,7 @@ impl Work {
             if random.random_ratio(7, 10) {
                 place.get(random.random_range(0..keys))
             } else {
-                place.put(keys + number)
+                place.put(from + number)
             }
         };
         let items = (0..count).map(item).collect::<Result<_>>()?;
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_mix_is_seven_to_three() {
-        let mixed = Work::mixed(&place(), 100, 1000, Content::new(1), false).unwrap();
+        let mixed = Work::mixed(&place(), 100, 100, 1000, Content::new(1), false).unwrap();
         let gets = (0..1000).filter(|i| mixed.item(*i).unwrap().unwrap().method == Method::GET).count();
         assert!((650..750).contains(&gets), "{gets}");
     }

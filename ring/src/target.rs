@@ -139,4 +139,17 @@ mod tests {
         );
         assert_eq!(device_targets(&[("a", 1.0), ("a", 1.0), ("a", 1.0)], 1, 100), [34, 33, 33]);
     }
+
+    /// Fails when `round` does not look at what is held: each of three equal devices would do for the odd piece.
+    #[test]
+    fn the_odd_piece_stays() {
+        let specs: Vec<DeviceSpec> = (0..3).map(|id| DeviceSpec::new(DeviceId(id))).collect();
+        let refs: Vec<&DeviceSpec> = specs.iter().collect();
+        let tree = Tree::new(&refs, |device| device.weight.as_f64(), 1);
+        for odd in 0..3 {
+            let mut held = vec![33; tree.domains.len()];
+            held[tree.path[odd][4]] = 34;
+            assert_eq!(targets(&tree, 100, &held)[tree.path[odd][4]], 34);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use ringfort_core::DeviceId;
 use ringfort_ring::{Builder, DeviceSpec, DeviceState, RingError, RingTable, Weight, plan};
 use support::flow::fewest_moves;
 use support::optimum::{Optimum, pairs};
-use support::{Step, devices, step};
+use support::{devices, step};
 
 fn cases(most: u32) -> ProptestConfig {
     let given = ProptestConfig::default();
@@ -49,14 +49,23 @@ fn check_balance(table: &RingTable, devices: &[DeviceSpec]) -> Result<(), TestCa
     Ok(())
 }
 
-proptest! {
-    #![proptest_config(cases(48))]
+/// A device that stays in a partition keeps its position: the fragment it holds stays what it is.
+fn check_positions(old: &RingTable, new: &RingTable) -> Result<(), TestCaseError> {
+    for partition in new.partitions() {
+        let (was, is) = (old.devices(partition), new.devices(partition));
+        let stays = was.iter().zip(is).all(|(before, now)| now == before || !is.contains(before));
+        prop_assert!(stays, "{:?} becomes {:?}", was, is);
+    }
+    Ok(())
+}
 
-    /// Seen to fail when `Tree::bound` orders costs by node before zone, and when it leaves out the last marginal's
-    /// class.
+proptest! {
+    #![proptest_config(cases(192))]
+
+    /// Seen to fail when `Tree::marginals` charges a shared node before a shared zone.
     #[test]
     fn pieces_lie_as_far_apart_as_the_devices_allow(devices in devices(1..=9), width in 1..=6_usize) {
-        prop_assume!(width <= devices.len());
+        let width = width.min(devices.len());
         let plan = Builder::new(width, [9; 32]).with_power(6).plan(None, &devices).unwrap();
         check_dispersion(&plan.table, &devices)?;
     }
@@ -65,7 +74,7 @@ proptest! {
     /// best one).
     #[test]
     fn loads_are_as_balanced_as_the_dispersion_allows(devices in devices(1..=9), width in 1..=6_usize) {
-        prop_assume!(width <= devices.len());
+        let width = width.min(devices.len());
         let plan = Builder::new(width, [9; 32]).with_power(11).plan(None, &devices).unwrap();
         check_balance(&plan.table, &devices)?;
     }
@@ -73,26 +82,26 @@ proptest! {
     /// Over a random history every table is as apart and as balanced as one from nothing, a plan for unchanged
     /// devices moves nothing, and all moves together stay within 5 % of the fewest possible for the loads reached.
     ///
-    /// Seen to fail when `Level::shed` takes its candidates without regard to the devices above their targets
-    /// (moves), when `target::round` ignores what is held (an unchanged ring moves), and when `loosen_crowded` is
-    /// left out (dispersion).
+    /// Seen to fail when `improve` is left out (moves), when `settle_positions` does not put devices back (positions), and
+    /// when `Tree::marginals` is wrong as above. The oracle takes the loads as given: `target` has its own tests.
     #[test]
     fn histories_move_little(
         first in devices(3..=7),
-        steps in prop::collection::vec(step(), 1..6),
-        width in 1..=4_usize,
+        plans in prop::collection::vec(prop::collection::vec(step(), 1..4), 1..5),
+        width in 1..=5_usize,
         seed in any::<[u8; 32]>(),
     ) {
-        prop_assume!(width <= first.len());
+        let width = width.min(first.len());
         let builder = Builder::new(width, seed).with_power(5);
         let mut devices = first;
         let mut table = builder.plan(None, &devices).unwrap().table;
         let (mut moved, mut fewest) = (0, 0);
-        for step in steps {
-            let Some(after) = Step::apply(&step, &devices, width, 9) else { continue };
+        for steps in plans {
+            let after = steps.iter().fold(devices.clone(), |now, step| step.apply(&now, width, 9).unwrap_or(now));
             let plan = builder.plan(Some(&table), &after).unwrap();
             check_dispersion(&plan.table, &after)?;
             check_balance(&plan.table, &after)?;
+            check_positions(&table, &plan.table)?;
             prop_assert!(builder.plan(Some(&plan.table), &after).unwrap().moves.is_empty());
             moved += plan.moves.len();
             fewest += fewest_moves(&table, &plan.table, &after);
@@ -123,18 +132,18 @@ proptest! {
 /// At the size of a real ring the bound on moves is the sum of what devices must give up: loads above their new
 /// targets, all of it on devices that are gone. In a tree this even, dispersion forces no more than that.
 ///
-/// Seen to fail when `Level::shed` prefers pieces of devices below their targets.
+/// Seen to fail when `Level::shed` takes pieces without regard to the devices above their targets.
 #[test]
 fn a_large_ring_moves_only_what_must_move() {
     let place =
         |id: u32| DeviceSpec::new(DeviceId(id)).at("r", &format!("z{}", id % 5), &format!("n{}", id % 20));
-    let mut devices: Vec<DeviceSpec> = (0..60).map(place).collect();
+    let mut devices: Vec<DeviceSpec> = (0..100).map(place).collect();
     let builder = Builder::new(3, [1; 32]);
     let mut table = builder.plan(None, &devices).unwrap().table;
     let (mut moved, mut least) = (0, 0);
     for round in 0..12_u32 {
         match round % 4 {
-            0 => devices.push(place(60 + round)),
+            0 => devices.push(place(100 + round)),
             1 => devices[round as usize].state = DeviceState::Draining,
             2 => drop(devices.remove(round as usize)),
             _ => devices[round as usize].weight = Weight::from_milli(500 * u64::from(round)).unwrap(),
@@ -150,22 +159,47 @@ fn a_large_ring_moves_only_what_must_move() {
     assert!(moved >= least && moved as f64 <= least as f64 * 1.05, "{moved} moves where {least} do");
 }
 
-/// A device that stays in a partition keeps its position: the fragment it holds stays what it is.
+/// Two devices of one zone hold everything; two more zones come at once, and no partition has to be in any of them.
+///
+/// Seen to fail when `loosen_crowded` is left out: no domain has too few pieces, but partitions stay in one zone.
 #[test]
-fn positions_stay_and_are_spread() {
+fn crowded_pieces_part_when_there_is_room() {
+    let place = |(id, zone): (u32, &str)| DeviceSpec::new(DeviceId(id)).at("r", zone, &format!("n{id}"));
+    let devices: Vec<DeviceSpec> = [(0, "a"), (1, "a"), (2, "b"), (3, "c")].map(place).to_vec();
+    let builder = Builder::new(2, [2; 32]).with_power(6);
+    let old = builder.plan(None, &devices[..2]).unwrap();
+    assert_eq!((old.dispersion.zones.most_together, old.dispersion.nodes.most_together), (2, 1));
+    let new = builder.plan(Some(&old.table), &devices).unwrap();
+    assert_eq!((new.dispersion.zones.fewest, new.dispersion.zones.most_together), (2, 1));
+    // A third of the partitions leaves the zone with both pieces, as its share is two thirds of one piece each.
+    assert_eq!(new.moves.len(), fewest_moves(&old.table, &new.table, &devices));
+}
+
+/// Two zones hold two pieces of each partition; of a third one with a single device every partition must hold one.
+///
+/// Seen to fail when `Level::trim` is left out: no zone has too many pieces, but nothing is left for the third.
+#[test]
+fn a_new_domain_gets_its_piece_of_every_partition() {
+    let place =
+        |id: u32| DeviceSpec::new(DeviceId(id)).at("r", ["a", "b", "c"][id as usize / 3], &format!("n{id}"));
+    let devices: Vec<DeviceSpec> = (0..7).map(place).collect();
+    let builder = Builder::new(4, [2; 32]).with_power(6);
+    let old = builder.plan(None, &devices[..6]).unwrap();
+    let new = builder.plan(Some(&old.table), &devices).unwrap();
+    assert_eq!((old.dispersion.zones.fewest, new.dispersion.zones.fewest), (2, 3));
+    assert_eq!((new.moves.len(), new.table.loads()[6]), (64, 64));
+}
+
+/// No position, no fragment index, sticks to a failure domain: data fragments would all be read from one zone.
+///
+/// Seen to fail when `settle_positions` does not shuffle.
+#[test]
+fn positions_are_spread() {
     let place = |id: u32| DeviceSpec::new(DeviceId(id)).at("r", &format!("z{}", id % 3), &format!("n{id}"));
-    let devices: Vec<DeviceSpec> = (0..10).map(place).collect();
-    let builder = Builder::new(6, [2; 32]).with_power(10);
-    let old = builder.plan(None, &devices[..9]).unwrap().table;
-    let new = builder.plan(Some(&old), &devices).unwrap().table;
-    for partition in new.partitions() {
-        let (was, is) = (old.devices(partition), new.devices(partition));
-        for (at, device) in was.iter().enumerate() {
-            assert!(is[at] == *device || !is.contains(device), "{was:?} {is:?}");
-        }
-    }
+    let devices: Vec<DeviceSpec> = (0..9).map(place).collect();
+    let table = Builder::new(6, [2; 32]).with_power(10).plan(None, &devices).unwrap().table;
     for position in 0..6 {
-        let first_zone = old.partitions().filter(|&p| old.devices(p)[position].0 % 3 == 0).count();
+        let first_zone = table.partitions().filter(|&p| table.devices(p)[position].0 % 3 == 0).count();
         assert!(
             (280..400).contains(&first_zone),
             "position {position} is in zone 0 {first_zone} of 1024 times"

@@ -19,7 +19,8 @@ use ringfort_ring::{DeviceSpec, DeviceState, Weight};
 
 /// A device somewhere among up to 2 regions of up to 3 zones of up to 2 nodes.
 pub fn device() -> impl Strategy<Value = DeviceSpec> {
-    (0..2_u8, 0..3_u8, 0..2_u8, 1..=8_u64).prop_map(|(region, zone, node, weight)| {
+    let region = prop_oneof![3 => Just(0_u8), 1 => Just(1)];
+    (region, 0..3_u8, 0..2_u8, 1..=8_u64).prop_map(|(region, zone, node, weight)| {
         DeviceSpec::new(DeviceId(0))
             .at(&format!("r{region}"), &format!("z{zone}"), &format!("n{node}"))
             .with_weight(Weight::from_milli(weight * 500).unwrap())

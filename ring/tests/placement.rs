@@ -82,8 +82,8 @@ proptest! {
     /// Over a random history every table is as apart and as balanced as one from nothing, a plan for unchanged
     /// devices moves nothing, and all moves together stay within 5 % of the fewest possible for the loads reached.
     ///
-    /// Seen to fail when `improve` is left out (moves), when `settle_positions` does not put devices back (positions), and
-    /// when `Tree::marginals` is wrong as above. The oracle takes the loads as given: `target` has its own tests.
+    /// Seen to fail when `improve` is left out (moves), when `settle_positions` does not put devices back
+    /// (positions), and when `Tree::marginals` is wrong as above. The oracle takes the loads as given: `target` has its own tests.
     #[test]
     fn histories_move_little(
         first in devices(3..=7),

@@ -66,6 +66,7 @@ fn partitions_are_frozen() {
 
 const PARTITIONS_V1: [u32; 12] = [9, 13, 13, 6, 11, 15, 7, 7, 5, 8, 7, 15];
 
+/// Seen to fail when the header's checksum is not compared before its fields are believed.
 #[test]
 fn what_is_wrong_is_told_apart() {
     let good = small_table().encode();
@@ -140,7 +141,7 @@ proptest! {
         }
     }
 
-    /// A changed byte or a lost tail is always noticed. Fails when either checksum is not compared, or leaves a byte out.
+    /// A changed byte or a lost tail is always noticed. Seen to fail when the body's checksum is not compared.
     #[test]
     fn damage_is_never_believed(
         state in any::<bool>(),

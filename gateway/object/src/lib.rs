@@ -1,20 +1,37 @@
 //! The object layer: containers and objects as streams, with versions, multipart and conditions. No HTTP.
+//!
+//! [`ObjectStore`] is what the dialects use. Metadata are commands and queries of `ringfort-object-model`, sent to the slot
+//! that a key hashes to; large bodies are chunks. Both sides are reached through [`MetaPort`] and [`ChunkPort`].
 
+mod body;
+mod containers;
+mod copy;
+mod delete;
 mod error;
+mod list;
 mod ports;
+mod put;
+mod read;
+mod reconcile;
+mod shards;
 mod store;
+#[cfg(test)]
+mod tests;
 mod types;
+mod uploads;
 
+pub use body::DigestMismatch;
 pub use error::{BodyError, ObjectError};
+pub use list::{ListEntries, ListPage};
 pub use ports::{ChunkPort, MetaPort, PortError, PortFuture};
 pub use ringfort_object_model::{
     Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions,
 };
-pub use store::{ListEntries, ListPage, ObjectStore, StoreConfig};
+pub use store::{ObjectStore, StoreConfig};
 pub use types::{
-    BodyStream, CompleteOptions, CompletePart, CondemnedBlob, ContainerInfo, ContainerPage, ContainerSummary, CopyDone,
-    CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions, LateChecksums, ListEntry,
-    ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPath, ObjectReader, PartInfo, PartOptions,
-    PartPage, PutDone, PutOptions, RangeSpec, ReadConditions, UploadEntry, UploadListRequest, UploadPage, VersionEntry,
-    VersionListRequest, VersionPage,
+    BodyStream, CompleteOptions, CompletePart, CondemnedBlob, ContainerInfo, ContainerPage, ContainerSummary,
+    CopyDone, CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions,
+    LateChecksums, ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPath,
+    ObjectReader, PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions,
+    UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
 };

@@ -1,296 +1,183 @@
-//! The object store: every operation on containers and objects.
+//! The object store itself: what its operations share. The operations are in the modules beside this one, by resource.
 
-use crate::{
-    Attributes, BodyStream, ChunkPort, CompleteOptions, CondemnedBlob, ContainerInfo, ContainerPage, CopyDone,
-    CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions, ListEntry, ListRequest,
-    MetaPort, ObjectError, ObjectInfo, ObjectPath, ObjectReader, PartInfo, PartOptions, PartPage, PutDone, PutOptions,
-    UploadId, UploadListRequest, UploadPage, VersionId, VersionListRequest, VersionPage, Versioning,
-};
+use crate::{ChunkPort, MetaPort, ObjectError, PortError};
 use bytes::Bytes;
+use quick_cache::sync::Cache;
 use ringfort_core::{BlobId, Policy, SlotId};
+use ringfort_object_model::{Command, ContainerRecord, Query, Refusal, decode_reply};
 use ringfort_runtime::TaskGroup;
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Limits of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// Chunk writes of one body under way at a time.
+    /// Chunk writes of one body under way at a time; each holds a chunk in memory.
     pub writes_in_flight: usize,
-    /// Chunks of one body read ahead.
+    /// Bytes that a body is read in at a time.
+    pub read_bytes: u32,
+    /// Reads of one body under way before they are asked for.
     pub reads_ahead: usize,
     /// Containers whose records are kept at hand.
     pub containers_cached: usize,
+    /// How long the chunks of a deleted object stay, for readers that began before.
+    pub collect_after: Duration,
+    /// Pause between the steps of the reconcilers; none runs if it is zero.
+    pub reconcile_pause: Duration,
+    /// Slots one step of the reconcilers looks at.
+    pub reconcile_slots: u16,
+    /// Bytes of an object's attributes at most.
+    pub attributes_bytes_max: usize,
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { writes_in_flight: 3, reads_ahead: 2, containers_cached: 10_000 }
+        Self {
+            writes_in_flight: 3,
+            read_bytes: 1 << 20,
+            reads_ahead: 2,
+            containers_cached: 10_000,
+            collect_after: Duration::from_secs(30),
+            reconcile_pause: Duration::from_millis(100),
+            reconcile_slots: 8,
+            attributes_bytes_max: 64 << 10,
+        }
     }
 }
 
 /// Containers and objects. A cheap clone.
 #[derive(Clone)]
 pub struct ObjectStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-#[allow(dead_code)]
-struct Inner {
-    meta: Arc<dyn MetaPort>,
-    chunks: Arc<dyn ChunkPort>,
-    policies: Vec<Policy>,
-    tasks: TaskGroup,
-    config: StoreConfig,
+pub(crate) struct Inner {
+    pub(crate) meta: Arc<dyn MetaPort>,
+    pub(crate) chunks: Arc<dyn ChunkPort>,
+    pub(crate) policies: Vec<Arc<Policy>>,
+    pub(crate) tasks: TaskGroup,
+    pub(crate) config: StoreConfig,
+    /// Records of containers by account and name. One that is out of date is noticed by the shard it leads to, which is gone
+    /// or sealed; see `containers.rs`.
+    pub(crate) containers: Cache<String, Arc<ContainerRecord>>,
 }
 
-/// A page of a listing, kept as it came over the wire.
-#[derive(Clone, Debug, Default)]
-pub struct ListPage {
-    pages: Vec<Bytes>,
-    len: usize,
-    /// There are more entries; go on with [`Self::next_marker`].
-    pub truncated: bool,
-    /// The last key or common prefix of the page.
-    pub next_marker: String,
+/// Why a command or query did not do what was asked.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// The slot refused: nothing happened.
+    Refused(Refusal),
+    /// The cluster did not answer: a command may have taken effect or not.
+    Port(PortError),
 }
 
-impl ListPage {
-    /// Number of entries.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether the page has no entries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The entries in order.
-    #[must_use]
-    pub fn entries(&self) -> ListEntries<'_> {
-        ListEntries { page: self }
+impl From<PortError> for ObjectError {
+    fn from(error: PortError) -> Self {
+        match error {
+            PortError::NoSpace => Self::NoSpace,
+            PortError::Unavailable(reason) => Self::Unavailable { reason },
+            PortError::Corrupt(what) => Self::Corrupt { what },
+            PortError::Internal(what) => Self::Internal { what },
+        }
     }
 }
 
-/// Iterates a page's entries.
-#[derive(Debug)]
-pub struct ListEntries<'a> {
-    page: &'a ListPage,
-}
-
-impl<'a> Iterator for ListEntries<'a> {
-    type Item = ListEntry<'a>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let _ = &self.page.pages;
-        None
+impl From<CallError> for ObjectError {
+    fn from(error: CallError) -> Self {
+        let refusal = match error {
+            CallError::Port(error) => return error.into(),
+            CallError::Refused(refusal) => refusal,
+        };
+        match refusal {
+            Refusal::NoShard => Self::NoSuchContainer,
+            Refusal::Precondition => Self::PreconditionFailed,
+            Refusal::NoSuchKey => Self::NoSuchKey,
+            Refusal::NoSuchVersion => Self::NoSuchVersion,
+            Refusal::NoSuchUpload => Self::NoSuchUpload,
+            Refusal::InvalidPart { number } => Self::InvalidPart { number },
+            Refusal::InvalidPartOrder => Self::InvalidPartOrder,
+            Refusal::PartTooSmall { number, size } => Self::EntityTooSmall { number, size, bytes_min: 0 },
+            Refusal::NotEmpty => Self::ContainerNotEmpty,
+            Refusal::Sealed { .. } | Refusal::Changed | Refusal::NoBlob => {
+                Self::Unavailable { reason: format!("another request got in between: {refusal}") }
+            }
+            Refusal::Damaged => Self::Corrupt { what: refusal.to_string() },
+            Refusal::Malformed => Self::Internal { what: refusal.to_string() },
+        }
     }
 }
 
-type Answer<T> = Result<T, ObjectError>;
-
-fn stub<T>() -> Answer<T> {
-    Err(ObjectError::internal("not written yet"))
-}
-
-#[allow(clippy::unused_async)]
 impl ObjectStore {
-    /// A store over these ports. `policies` are those known to the cluster; the first is the default.
+    /// A store over these ports. `policies` are those known to the cluster; the first is the default. Starts the
+    /// reconcilers, so it must be called within a tokio runtime.
     #[must_use]
-    pub fn over(
+    pub fn new(
         meta: Arc<dyn MetaPort>,
         chunks: Arc<dyn ChunkPort>,
         policies: Vec<Policy>,
         tasks: TaskGroup,
         config: StoreConfig,
     ) -> Self {
-        Self { inner: Arc::new(Inner { meta, chunks, policies, tasks, config }) }
+        let containers = Cache::new(config.containers_cached);
+        let policies = policies.into_iter().map(Arc::new).collect();
+        let store = Self { inner: Arc::new(Inner { meta, chunks, policies, tasks, config, containers }) };
+        store.start_reconcilers();
+        store
     }
 
-    /// Creates a container, and registers its name cluster-wide if that is free.
-    pub async fn create_container(&self, account: &str, name: &str, options: CreateContainer) -> Answer<Created> {
-        let _ = (account, name, options, &self.inner);
-        stub()
+    /// Runs a mutating operation to its end, whatever becomes of the caller.
+    pub(crate) async fn owned<T, F>(&self, operation: F) -> Result<T, ObjectError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ObjectError>> + Send + 'static,
+    {
+        let ended = self.inner.tasks.spawn(operation).await;
+        ended.unwrap_or_else(|error| Err(ObjectError::internal(format!("an operation died: {error}"))))
     }
 
-    /// Deletes an empty container.
-    pub async fn delete_container(&self, account: &str, name: &str) -> Answer<()> {
-        let _ = (account, name);
-        stub()
-    }
-
-    /// A container's records and exact counters.
-    pub async fn container(&self, account: &str, name: &str) -> Answer<ContainerInfo> {
-        let _ = (account, name);
-        stub()
-    }
-
-    /// The account that holds `name` cluster-wide, if any.
-    pub async fn container_owner(&self, name: &str) -> Answer<Option<String>> {
-        let _ = name;
-        stub()
-    }
-
-    /// A page of an account's containers, after `marker`.
-    pub async fn list_containers(
+    pub(crate) async fn execute(
         &self,
-        account: &str,
-        prefix: &str,
-        marker: &str,
-        limit: u32,
-    ) -> Answer<ContainerPage> {
-        let _ = (account, prefix, marker, limit);
-        stub()
+        slot: SlotId,
+        command: &Command<'_>,
+        bodies: Vec<Bytes>,
+    ) -> Result<Bytes, CallError> {
+        let reply = self.inner.meta.execute(slot, command.encode().into(), bodies).await;
+        payload(reply.map_err(CallError::Port)?)
     }
 
-    /// Switches versioning.
-    pub async fn set_versioning(&self, account: &str, name: &str, versioning: Versioning) -> Answer<()> {
-        let _ = (account, name, versioning);
-        stub()
-    }
-
-    /// Replaces a container's metadata.
-    pub async fn set_container_metadata(
+    pub(crate) async fn query(
         &self,
-        account: &str,
-        name: &str,
-        metadata: Vec<(String, String)>,
-    ) -> Answer<()> {
-        let _ = (account, name, metadata);
-        stub()
+        slot: SlotId,
+        query: &Query<'_>,
+    ) -> Result<(Bytes, Option<Bytes>), CallError> {
+        let answer = self.inner.meta.query(slot, query.encode().into()).await;
+        let (reply, inline) = answer.map_err(CallError::Port)?;
+        Ok((payload(reply)?, inline))
     }
 
-    /// Stores an object. The body is not polled before the container was found.
-    pub async fn put(&self, at: &ObjectPath, options: PutOptions, body: BodyStream) -> Answer<PutDone> {
-        let _ = (at, options, body);
-        stub()
+    pub(crate) fn policy(&self, id: u16) -> Result<Arc<Policy>, ObjectError> {
+        let found = self.inner.policies.iter().find(|policy| policy.id == id);
+        found.cloned().ok_or(ObjectError::NoSuchPolicy { policy: id })
     }
 
-    /// Finds an object version; no body is read.
-    pub async fn head(&self, at: &ObjectPath, options: GetOptions) -> Answer<ObjectInfo> {
-        let _ = (at, options);
-        stub()
+    /// A name never used before: of a blob at home in `slot`, of a reference held there, of a container's incarnation.
+    pub(crate) fn new_name(&self, slot: SlotId) -> BlobId {
+        // One counter for the process: every store of a session draws from it.
+        static COUNTER: AtomicU64 = AtomicU64::new(1);
+        BlobId::new(slot, self.inner.meta.session(), COUNTER.fetch_add(1, Ordering::Relaxed))
     }
+}
 
-    /// Opens an object version to read.
-    pub async fn get(&self, at: &ObjectPath, options: GetOptions) -> Answer<ObjectReader> {
-        let _ = (at, options);
-        stub()
-    }
+fn payload(reply: Bytes) -> Result<Bytes, CallError> {
+    let len = decode_reply(&reply).map_err(CallError::Refused)?.len();
+    Ok(reply.slice(reply.len() - len..))
+}
 
-    /// Deletes an object or one of its versions. Deleting what is not there succeeds with `existed: false`.
-    pub async fn delete(&self, at: &ObjectPath, options: DeleteOptions) -> Answer<DeleteDone> {
-        let _ = (at, options);
-        stub()
-    }
-
-    /// Deletes many objects of a container; one answer per item, in their order.
-    pub async fn delete_many(
-        &self,
-        account: &str,
-        container: &str,
-        items: Vec<DeleteItem>,
-    ) -> Answer<Vec<Answer<DeleteDone>>> {
-        let _ = (account, container, items);
-        stub()
-    }
-
-    /// Copies an object; large bodies are shared by reference.
-    pub async fn copy(
-        &self,
-        from: &ObjectPath,
-        version: Option<VersionId>,
-        to: &ObjectPath,
-        options: CopyOptions,
-    ) -> Answer<CopyDone> {
-        let _ = (from, version, to, options);
-        stub()
-    }
-
-    /// A page of objects in order of their keys' bytes.
-    pub async fn list(&self, account: &str, container: &str, request: &ListRequest) -> Answer<ListPage> {
-        let _ = (account, container, request);
-        stub()
-    }
-
-    /// A page of object versions.
-    pub async fn list_versions(
-        &self,
-        account: &str,
-        container: &str,
-        request: &VersionListRequest,
-    ) -> Answer<VersionPage> {
-        let _ = (account, container, request);
-        stub()
-    }
-
-    /// Begins a multipart upload.
-    pub async fn create_upload(&self, at: &ObjectPath, attributes: Attributes) -> Answer<UploadId> {
-        let _ = (at, attributes);
-        stub()
-    }
-
-    /// Stores part `number` (1 to 10000) of an upload; an earlier part of that number is replaced.
-    pub async fn put_part(
-        &self,
-        at: &ObjectPath,
-        upload: UploadId,
-        number: u32,
-        options: PartOptions,
-        body: BodyStream,
-    ) -> Answer<PartInfo> {
-        let _ = (at, upload, number, options, body);
-        stub()
-    }
-
-    /// Stores part `number` of an upload from an object, or a range of it.
-    pub async fn copy_part(
-        &self,
-        at: &ObjectPath,
-        upload: UploadId,
-        number: u32,
-        from: &ObjectPath,
-        source: GetOptions,
-    ) -> Answer<(PartInfo, VersionId)> {
-        let _ = (at, upload, number, from, source);
-        stub()
-    }
-
-    /// Makes an object of an upload's parts.
-    pub async fn complete_upload(&self, at: &ObjectPath, upload: UploadId, options: CompleteOptions) -> Answer<PutDone> {
-        let _ = (at, upload, options);
-        stub()
-    }
-
-    /// Ends an upload and drops its parts.
-    pub async fn abort_upload(&self, at: &ObjectPath, upload: UploadId) -> Answer<()> {
-        let _ = (at, upload);
-        stub()
-    }
-
-    /// A page of an upload's parts with numbers above `after`.
-    pub async fn list_parts(&self, at: &ObjectPath, upload: UploadId, after: u32, limit: u32) -> Answer<PartPage> {
-        let _ = (at, upload, after, limit);
-        stub()
-    }
-
-    /// A page of a container's uploads.
-    pub async fn list_uploads(&self, account: &str, container: &str, request: &UploadListRequest) -> Answer<UploadPage> {
-        let _ = (account, container, request);
-        stub()
-    }
-
-    /// Blobs of `slot` whose chunks shall be deleted, after `after`.
-    pub async fn condemned(&self, slot: SlotId, after: Option<BlobId>, limit: u32) -> Answer<Vec<CondemnedBlob>> {
-        let _ = (slot, after, limit);
-        stub()
-    }
-
-    /// Records that the chunks of these condemned blobs of `slot` are gone.
-    pub async fn collected(&self, slot: SlotId, blobs: &[BlobId]) -> Answer<()> {
-        let _ = (slot, blobs);
-        stub()
-    }
+/// The decoded answer; one that does not decode is a bug or damage on the way.
+pub(crate) fn decoded<T>(answer: Option<T>) -> Result<T, ObjectError> {
+    answer.ok_or_else(|| ObjectError::Corrupt {
+        what: "an answer of a metadata group does not decode".to_owned(),
+    })
 }

@@ -198,6 +198,9 @@ pub(crate) fn part(shard: ShardId, upload: u64, number: u32) -> Vec<u8> {
     key(PART, &[&shard.root(), &upload.to_be_bytes(), &number.to_be_bytes()])
 }
 
+/// Where the end offset is in a key of the manifest table.
+pub(crate) const MANIFEST_END_AT: usize = 21;
+
 pub(crate) fn manifest_of(shard: ShardId, manifest: u64) -> Vec<u8> {
     key(MANIFEST, &[&shard.root(), &manifest.to_be_bytes()])
 }

@@ -8,6 +8,7 @@ mod apply;
 mod codec;
 mod command;
 mod keys;
+mod memory;
 mod names;
 mod page;
 mod query;
@@ -17,11 +18,12 @@ mod reply;
 mod tests;
 
 pub use answer::{
-    CondemnedRecord, Expired, OutboxEntry, decode_blobs, decode_condemned, decode_containers,
+    CondemnedRecord, Expired, ManifestPage, OutboxEntry, decode_blobs, decode_condemned, decode_containers,
     decode_expiring, decode_manifest, decode_outbox, decode_references, decode_upload,
 };
 pub use command::{Command, CompleteUpload, NewBody, PutObject};
 pub use keys::{ShardId, account_slot, alias_slot};
+pub use memory::MemorySlot;
 pub use names::{
     Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions,
 };
@@ -41,6 +43,14 @@ use ringfort_storage_api::{InlineBody, QueryReply, SlotTx, SlotView, StateModel}
 /// Containers and objects as a state model.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ObjectModel;
+
+impl ObjectModel {
+    /// The model; it keeps nothing of its own.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
 
 impl StateModel for ObjectModel {
     fn apply(

@@ -470,6 +470,9 @@ pub struct ContainerRecord {
 }
 
 impl ContainerRecord {
+    /// As `versioning_revision` of a record being written: the revision that the commit gives it.
+    pub const THIS_REVISION: u64 = u64::MAX;
+
     /// The shard that `key` belongs to.
     #[must_use]
     pub fn shard_of(&self, key: &str) -> ShardOf {

@@ -12,7 +12,7 @@ use ringfort_storage_api::{QueryReply, SlotView};
 
 pub use blobs::{CondemnedRecord, Expired, OutboxEntry};
 pub use blobs::{decode_blobs, decode_condemned, decode_expiring, decode_outbox, decode_references};
-pub use objects::{decode_containers, decode_manifest, decode_upload};
+pub use objects::{ManifestPage, decode_containers, decode_manifest, decode_upload};
 
 /// A payload or a refusal, and an inline body to go with it.
 type Answer = Result<(Vec<u8>, Option<BlobId>), Refusal>;

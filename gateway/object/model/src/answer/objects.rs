@@ -126,16 +126,37 @@ pub(super) fn manifest(
     } else {
         keys::manifest(shard, id, offset.saturating_add(1), 0)
     };
-    values(view, &from, &keys::after_prefix(&keys::manifest_of(shard, id)), limit, &mut out);
+    let to = keys::after_prefix(&keys::manifest_of(shard, id));
+    let mut first_end = 0;
+    view.scan(&from, &to, Scan::Forward, &mut |key, _| {
+        let end = key.get(keys::MANIFEST_END_AT..).and_then(|end| end.first_chunk::<8>());
+        first_end = end.map_or(0, |end| u64::from_be_bytes(*end));
+        ControlFlow::Break(())
+    });
+    out.u64(first_end);
+    values(view, &from, &to, limit, &mut out);
     Ok(out.0)
 }
 
-/// Parts of a multipart object in order, and whether there are more.
+/// Parts of a multipart object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestPage {
+    /// Offset in the object at which the first of these parts begins.
+    pub start: u64,
+    /// The parts in order.
+    pub parts: Vec<Part>,
+    /// There are more.
+    pub truncated: bool,
+}
+
+/// Parts of a multipart object in order.
 #[must_use]
-pub fn decode_manifest(payload: &[u8]) -> Option<(Vec<Part>, bool)> {
+pub fn decode_manifest(payload: &[u8]) -> Option<ManifestPage> {
     let mut from = Reader(payload);
-    let values = read_values(&mut from, Part::decode)?;
-    from.end(values)
+    let first_end = from.u64()?;
+    let (parts, truncated) = read_values(&mut from, Part::decode)?;
+    let start = first_end.checked_sub(parts.first().map_or(0, |part| part.size))?;
+    from.end(ManifestPage { start, parts, truncated })
 }
 
 pub(super) fn containers(

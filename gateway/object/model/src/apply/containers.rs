@@ -32,6 +32,9 @@ impl Apply<'_> {
             None => self.tx.delete(&at),
             Some(mut record) => {
                 record.revision = self.stamp;
+                if record.versioning_revision == ContainerRecord::THIS_REVISION {
+                    record.versioning_revision = self.stamp;
+                }
                 if expect == 0 {
                     record.created = HybridTime(self.stamp);
                 }

@@ -1,3 +1,1 @@
 //! The model against a small world of maps, and its bytes against golden ones.
-
-mod slot;

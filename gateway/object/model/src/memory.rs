@@ -1,25 +1,49 @@
-//! A slot in memory.
+//! A slot in memory: for tests of the model and of what is built on it.
 
 use bytes::Bytes;
-use ringfort_core::{BlobId, SlotId};
-use ringfort_storage_api::{Scan, SlotTx, SlotView};
-use std::collections::{BTreeMap, BTreeSet};
+use ringfort_core::{BlobId, HybridTime, SlotId};
+use ringfort_storage_api::{InlineBody, Scan, SlotTx, SlotView, StateModel};
+use std::collections::{BTreeMap, btree_map};
 use std::ops::{Bound, ControlFlow};
 
 /// Records and inline bodies of one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct MemorySlot {
-    pub(crate) slot: SlotId,
-    pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) inline: BTreeSet<BlobId>,
+pub struct MemorySlot {
+    slot: SlotId,
+    /// The records by key.
+    pub records: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Inline bodies that were adopted and not released.
+    pub inline: BTreeMap<BlobId, Bytes>,
+    /// Bodies of the command being applied.
+    pub bodies: Vec<Bytes>,
 }
 
 impl MemorySlot {
-    pub(crate) fn new(slot: SlotId) -> Self {
-        Self { slot, records: BTreeMap::new(), inline: BTreeSet::new() }
+    /// An empty slot.
+    #[must_use]
+    pub fn new(slot: SlotId) -> Self {
+        Self { slot, records: BTreeMap::new(), inline: BTreeMap::new(), bodies: Vec::new() }
     }
 
-    fn range(&self, from: &[u8], to: &[u8]) -> impl DoubleEndedIterator<Item = (&Vec<u8>, &Vec<u8>)> {
+    /// Applies a command as a group would.
+    pub fn apply(
+        &mut self,
+        model: &dyn StateModel,
+        stamp: HybridTime,
+        command: &[u8],
+        bodies: Vec<Bytes>,
+    ) -> Vec<u8> {
+        let lens: Vec<_> = bodies
+            .iter()
+            .map(|body| InlineBody { len: u32::try_from(body.len()).unwrap_or(u32::MAX) })
+            .collect();
+        self.bodies = bodies;
+        let reply = model.apply(self, stamp, command, &lens);
+        self.bodies = Vec::new();
+        reply
+    }
+
+    fn range(&self, from: &[u8], to: &[u8]) -> btree_map::Range<'_, Vec<u8>, Vec<u8>> {
         let upper = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to.to_vec()) };
         let from = from.to_vec();
         assert!(to.is_empty() || from.as_slice() <= to, "a scan's bounds are in order");
@@ -83,11 +107,12 @@ impl SlotTx for MemorySlot {
         self.records.remove(key);
     }
 
-    fn adopt_inline(&mut self, _index: usize, blob: BlobId) {
-        assert!(self.inline.insert(blob), "an inline body is adopted once");
+    fn adopt_inline(&mut self, index: usize, blob: BlobId) {
+        let body = self.bodies[index].clone();
+        assert!(self.inline.insert(blob, body).is_none(), "an inline body is adopted once");
     }
 
     fn release_inline(&mut self, blob: BlobId) {
-        assert!(self.inline.remove(&blob), "only what was adopted is released");
+        assert!(self.inline.remove(&blob).is_some(), "only what was adopted is released");
     }
 }

@@ -1,0 +1,355 @@
+//! Reading objects: conditions, ranges and parts are settled from the version's record, then only the chunks needed are
+//! read, a few pieces ahead of the reader.
+
+use crate::put::{attributes_of, check_key};
+use crate::store::{CallError, decoded};
+use crate::types::{ObjectBody, ObjectReader};
+use crate::{GetOptions, ObjectError, ObjectInfo, ObjectPath, ObjectStore, RangeSpec, ReadConditions};
+use bytes::Bytes;
+use futures_util::stream;
+use ringfort_core::{BlobId, HybridTime, Policy};
+use ringfort_object_model::{BlobRef, Body, Found, ManifestPage, Query, ShardId, Version, decode_manifest};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::task::JoinHandle;
+
+/// Parts of a multipart object fetched at a time.
+const PARTS_PAGE: u32 = 256;
+
+/// A version found, and what is needed to read it.
+pub(crate) struct Opened {
+    pub(crate) info: ObjectInfo,
+    pub(crate) shard: ShardId,
+    pub(crate) body: Body,
+    pub(crate) inline: Option<Bytes>,
+}
+
+impl ObjectStore {
+    /// Finds an object version; no body is read.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub async fn head(&self, at: &ObjectPath, options: GetOptions) -> Result<ObjectInfo, ObjectError> {
+        Ok(self.open(at, &options, false).await?.info)
+    }
+
+    /// Opens an object version to read.
+    ///
+    /// # Errors
+    /// What is missing, a condition that does not hold, a range outside the object.
+    pub async fn get(&self, at: &ObjectPath, options: GetOptions) -> Result<ObjectReader, ObjectError> {
+        let opened = self.open(at, &options, true).await?;
+        let modified = opened.info.modified;
+        match self.reader(opened).await {
+            Err(error @ (ObjectError::Unavailable { .. } | ObjectError::Corrupt { .. })) => {
+                // Perhaps the version was replaced, and its chunks removed, between the two reads.
+                let again = self.open(at, &options, true).await?;
+                if again.info.modified == modified { Err(error) } else { self.reader(again).await }
+            }
+            ended => ended,
+        }
+    }
+
+    pub(crate) async fn open(
+        &self,
+        at: &ObjectPath,
+        options: &GetOptions,
+        body: bool,
+    ) -> Result<Opened, ObjectError> {
+        check_key(&at.key)?;
+        let version = options.version;
+        let (shard, payload, inline) = self
+            .on_shard(&at.account, &at.container, &at.key, |home| async move {
+                let query = Query::Get { shard: home.shard, key: &at.key, version, body };
+                let (payload, inline) = self.query(home.shard.slot(), &query).await?;
+                Ok((home.shard, payload, inline))
+            })
+            .await?;
+        let found = decoded(Found::decode(&payload))?;
+        let modified = HybridTime(found.version.stamp);
+        let id = found.version.id();
+        if found.version.marker {
+            let latest = options.version.is_none();
+            return Err(ObjectError::DeleteMarker { version: id, modified, latest });
+        }
+        let attributes = attributes_of(&found.version)?;
+        if attributes.expires_at.is_some_and(|at| at.saturating_mul(1_000_000) <= ringfort_runtime::wall_us())
+        {
+            return Err(ObjectError::NoSuchKey);
+        }
+        check_read(&options.conditions, &found.version)?;
+        let size = found.version.size;
+        let parts = match found.version.body {
+            Body::Manifest { parts, .. } => parts,
+            Body::Empty | Body::Inline(_) | Body::Chunks(_) => 0,
+        };
+        let range = match (options.part_number, options.range) {
+            (Some(number), _) => self.part_range(shard, &found.version, number).await?,
+            (None, Some(range)) => resolve(range, size)?,
+            (None, None) => 0..size,
+        };
+        let info = ObjectInfo {
+            size,
+            etag: found.version.etag,
+            modified,
+            version: id,
+            versioning: found.versioning,
+            latest: found.latest,
+            attributes,
+            parts,
+            range,
+        };
+        Ok(Opened { info, shard, body: found.version.body, inline })
+    }
+
+    async fn part_range(
+        &self,
+        shard: ShardId,
+        version: &Version<'_>,
+        number: u32,
+    ) -> Result<Range<u64>, ObjectError> {
+        let size = version.size;
+        let Body::Manifest { id, .. } = version.body else {
+            return if number == 1 { Ok(0..size) } else { Err(ObjectError::RangeNotSatisfiable { size }) };
+        };
+        let mut start = 0;
+        loop {
+            let ManifestPage { parts, truncated, .. } = self.manifest(shard, id, start).await?;
+            for part in parts {
+                if part.number == number {
+                    return Ok(start..start + part.size);
+                }
+                start += part.size;
+            }
+            if !truncated {
+                return Err(ObjectError::RangeNotSatisfiable { size });
+            }
+        }
+    }
+
+    /// A page of a multipart object's parts, from the one that holds byte `offset`.
+    pub(crate) async fn manifest(
+        &self,
+        shard: ShardId,
+        id: u64,
+        offset: u64,
+    ) -> Result<ManifestPage, CallError> {
+        let query = Query::Manifest { shard, id, offset, limit: PARTS_PAGE };
+        let (payload, _) = self.query(shard.slot(), &query).await?;
+        decode_manifest(&payload).ok_or(CallError::Refused(ringfort_object_model::Refusal::Damaged))
+    }
+
+    /// The stream of an opened version. The first piece is read before this returns, so that an error comes as one.
+    pub(crate) async fn reader(&self, opened: Opened) -> Result<ObjectReader, ObjectError> {
+        let Opened { info, shard, body, inline } = opened;
+        let range = info.range.clone();
+        if range.is_empty() {
+            return Ok(ObjectReader { info, body: ObjectBody::whole(Bytes::new()) });
+        }
+        let mut ahead = ReadAhead {
+            store: self.clone(),
+            plan: VecDeque::new(),
+            rest: None,
+            reads: VecDeque::new(),
+            left: range.end - range.start,
+        };
+        match body {
+            Body::Empty => return Err(ObjectError::Corrupt { what: "bytes of an empty body".to_owned() }),
+            Body::Inline(blob) => {
+                let whole = inline.filter(|bytes| bytes.len() as u64 == info.size);
+                let whole = whole.ok_or_else(|| ObjectError::Corrupt {
+                    what: format!("inline body {blob} is cut short"),
+                })?;
+                let (start, end) = (index(range.start)?, index(range.end)?);
+                return Ok(ObjectReader { info, body: ObjectBody::whole(whole.slice(start..end)) });
+            }
+            Body::Chunks(blob) => ahead.plan.push_back(Span::new(self, blob, info.size, range)?),
+            Body::Manifest { id, .. } => ahead.rest = Some(Rest { shard, id, range }),
+        }
+        let first = ahead.next().await?;
+        if ahead.left == 0 {
+            return Ok(ObjectReader { info, body: ObjectBody::whole(first.unwrap_or_default()) });
+        }
+        let rest = stream::unfold((first, Some(ahead)), |(first, ahead)| async move {
+            let mut ahead = ahead?;
+            if let Some(first) = first {
+                return Some((Ok(first), (None, Some(ahead))));
+            }
+            match ahead.next().await {
+                Ok(Some(bytes)) => Some((Ok(bytes), (None, Some(ahead)))),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), (None, None))),
+            }
+        });
+        Ok(ObjectReader { info, body: ObjectBody::stream(rest) })
+    }
+}
+
+fn index(offset: u64) -> Result<usize, ObjectError> {
+    usize::try_from(offset).map_err(|_| ObjectError::internal("an offset beyond memory"))
+}
+
+fn check_read(conditions: &ReadConditions, version: &Version<'_>) -> Result<(), ObjectError> {
+    let modified = HybridTime(version.stamp);
+    let met = match (&conditions.if_match, conditions.if_unmodified_since) {
+        (Some(wanted), _) => wanted.matches(&version.etag),
+        (None, Some(since)) => modified.secs() <= since,
+        (None, None) => true,
+    };
+    if !met {
+        return Err(ObjectError::PreconditionFailed);
+    }
+    let news = match (&conditions.if_none_match, conditions.if_modified_since) {
+        (Some(known), _) => !known.matches(&version.etag),
+        (None, Some(since)) => modified.secs() > since,
+        (None, None) => true,
+    };
+    if news {
+        return Ok(());
+    }
+    Err(ObjectError::NotModified { etag: version.etag, modified, version: version.id() })
+}
+
+/// The bytes of an object of `size` bytes that `range` names.
+fn resolve(range: RangeSpec, size: u64) -> Result<Range<u64>, ObjectError> {
+    let resolved = match range {
+        RangeSpec::From(start) => start..size,
+        RangeSpec::FromTo(start, end) => start..end.saturating_add(1).min(size),
+        RangeSpec::Suffix(0) => size..size,
+        RangeSpec::Suffix(len) => size.saturating_sub(len)..size,
+    };
+    if resolved.is_empty() { Err(ObjectError::RangeNotSatisfiable { size }) } else { Ok(resolved) }
+}
+
+/// Bytes of one blob that are still to be read.
+struct Span {
+    policy: Arc<Policy>,
+    blob: BlobId,
+    chunk_bytes: u64,
+    size: u64,
+    range: Range<u64>,
+}
+
+/// One read of a chunk.
+struct ChunkRead {
+    number: u32,
+    chunk_len: u32,
+    range: Range<u32>,
+}
+
+impl Span {
+    fn new(store: &ObjectStore, blob: BlobRef, size: u64, range: Range<u64>) -> Result<Self, ObjectError> {
+        let sound = blob.chunk_bytes > 0 && range.end <= size;
+        let chunk_bytes = u64::from(blob.chunk_bytes);
+        if !sound {
+            return Err(ObjectError::Corrupt { what: format!("record of blob {}", blob.blob) });
+        }
+        Ok(Self { policy: store.policy(blob.policy)?, blob: blob.blob, chunk_bytes, size, range })
+    }
+
+    /// Takes the next read of at most `bytes_max` bytes, which never crosses a chunk nor, where it can, a multiple of
+    /// `bytes_max`.
+    fn take(&mut self, bytes_max: u32) -> Option<ChunkRead> {
+        let start = self.range.start;
+        let number = u32::try_from(start / self.chunk_bytes).ok()?;
+        let chunk_start = start / self.chunk_bytes * self.chunk_bytes;
+        let chunk_len = self.chunk_bytes.min(self.size - chunk_start);
+        let step = u64::from(bytes_max.max(4096));
+        let aligned = (start - chunk_start) / step * step + step;
+        let end = (chunk_start + aligned.min(chunk_len)).min(self.range.end);
+        self.range.start = end;
+        let within = |offset: u64| u32::try_from(offset - chunk_start).ok();
+        let (chunk_len, range) = (u32::try_from(chunk_len).ok()?, within(start)?..within(end)?);
+        Some(ChunkRead { number, chunk_len, range })
+    }
+}
+
+/// Parts that are still to be looked up.
+struct Rest {
+    shard: ShardId,
+    id: u64,
+    range: Range<u64>,
+}
+
+/// Reads under way, in order.
+struct ReadAhead {
+    store: ObjectStore,
+    plan: VecDeque<Span>,
+    rest: Option<Rest>,
+    reads: VecDeque<JoinHandle<Result<Bytes, ObjectError>>>,
+    /// Bytes not handed out yet.
+    left: u64,
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        // The reader has gone: reads are cancel-safe.
+        self.reads.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl ReadAhead {
+    /// The next bytes; `None` when all were handed out.
+    async fn next(&mut self) -> Result<Option<Bytes>, ObjectError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let most = self.store.inner.config.reads_ahead + 1;
+        while self.reads.len() < most && self.start_one().await? {}
+        let Some(read) = self.reads.pop_front() else {
+            return Err(ObjectError::Corrupt {
+                what: "an object is shorter than its record says".to_owned(),
+            });
+        };
+        let bytes = read.await.unwrap_or_else(|_| Err(ObjectError::internal("a read died")))?;
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        Ok(Some(bytes))
+    }
+
+    /// Starts the next read, if there is one.
+    async fn start_one(&mut self) -> Result<bool, ObjectError> {
+        while self.plan.front().is_none_or(|span| span.range.is_empty()) {
+            if self.plan.pop_front().is_none() && !self.look_up().await? {
+                return Ok(false);
+            }
+        }
+        let Some(span) = self.plan.front_mut() else { return Ok(false) };
+        let read = span.take(self.store.inner.config.read_bytes);
+        let ChunkRead { number, chunk_len, range } =
+            read.ok_or_else(|| ObjectError::internal("a chunk beyond counting"))?;
+        let (store, policy, blob) = (self.store.clone(), Arc::clone(&span.policy), span.blob);
+        let wanted = range.end - range.start;
+        self.reads.push_back(self.store.inner.tasks.spawn(async move {
+            let bytes = store.inner.chunks.read(&policy, blob, number, chunk_len, range).await?;
+            if bytes.len() == wanted as usize {
+                return Ok(bytes);
+            }
+            Err(ObjectError::Corrupt { what: format!("chunk {number} of blob {blob} is cut short") })
+        }));
+        Ok(true)
+    }
+
+    /// Looks up more parts. `false` if there are none.
+    async fn look_up(&mut self) -> Result<bool, ObjectError> {
+        let Some(Rest { shard, id, range }) = self.rest.take() else { return Ok(false) };
+        let page = self.store.manifest(shard, id, range.start).await?;
+        let mut at = range.start;
+        let mut skipped = range.start.saturating_sub(page.start);
+        for part in page.parts {
+            let len = part.size.saturating_sub(skipped).min(range.end.saturating_sub(at));
+            if len > 0 {
+                let blob = part
+                    .blob
+                    .ok_or_else(|| ObjectError::Corrupt { what: "a part without bytes".to_owned() })?;
+                self.plan.push_back(Span::new(&self.store, blob, part.size, skipped..skipped + len)?);
+            }
+            at += len;
+            skipped = 0;
+        }
+        if page.truncated && at < range.end && at > range.start {
+            self.rest = Some(Rest { shard, id, range: at..range.end });
+        }
+        Ok(at > range.start)
+    }
+}

@@ -1,0 +1,186 @@
+//! Standing conditions the object layer keeps true, a few slots at a time: references queued for release are released in the
+//! blob's home, versions that have expired are removed. Both are idempotent. And what the storage node's reconcilers ask about
+//! blobs, as their [`BlobDirectory`].
+
+use crate::store::{CallError, decoded};
+use crate::{CondemnedBlob, ObjectError, ObjectStore};
+use futures_util::future::BoxFuture;
+use ringfort_core::{BlobId, SLOT_COUNT, SlotId};
+use ringfort_object_model::{
+    Command, OutboxEntry, Query, Refusal, decode_blobs, decode_condemned, decode_expiring, decode_flags,
+    decode_outbox,
+};
+use ringfort_storage_client::{BlobDirectory, BlobHome, DirectoryError, OrphanVerdict};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Entries of a slot handled in one step.
+const BATCH: u32 = 500;
+/// Longest pause after failures.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+impl ObjectStore {
+    pub(crate) fn start_reconcilers(&self) {
+        let pause = self.inner.config.reconcile_pause;
+        if pause.is_zero() {
+            return;
+        }
+        let (store, stopping) = (self.clone(), self.inner.tasks.stopping());
+        self.inner.tasks.spawn(async move {
+            let mut next = 0;
+            let mut wait = pause;
+            while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+                wait = pause;
+                for _ in 0..store.inner.config.reconcile_slots {
+                    if let Err(error) = store.reconcile(SlotId(next)).await {
+                        tracing::debug!(slot = next, %error, "a slot cannot be reconciled now");
+                        wait = (pause * 20).min(PAUSE_MAX);
+                    }
+                    next = (next + 1) % SLOT_COUNT;
+                }
+            }
+        });
+    }
+
+    /// Delivers the outbox of `slot` and removes its expired versions. Safe to call at any time.
+    ///
+    /// # Errors
+    /// When a slot does not answer; what is left is done the next time.
+    pub async fn reconcile(&self, slot: SlotId) -> Result<(), ObjectError> {
+        self.deliver(slot).await?;
+        self.expire(slot).await
+    }
+
+    async fn deliver(&self, slot: SlotId) -> Result<(), ObjectError> {
+        let (payload, _) = self.query(slot, &Query::Outbox { limit: BATCH }).await?;
+        let mut by_home: BTreeMap<SlotId, Vec<OutboxEntry>> = BTreeMap::new();
+        for entry in decoded(decode_outbox(&payload))? {
+            by_home.entry(entry.blob.home()).or_default().push(entry);
+        }
+        for (home, entries) in by_home {
+            let pairs = entries.iter().map(|entry| (entry.blob, entry.referrer)).collect();
+            self.execute(home, &Command::DropReferrers(pairs), Vec::new()).await?;
+            let delivered = entries.iter().map(|entry| entry.entry).collect();
+            self.execute(slot, &Command::Delivered(delivered), Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    async fn expire(&self, slot: SlotId) -> Result<(), ObjectError> {
+        let now = ringfort_runtime::wall_us() / 1_000_000;
+        let (payload, _) = self.query(slot, &Query::Expiring { before: now, limit: BATCH }).await?;
+        for (shard, key, stamp, at) in decoded(decode_expiring(&payload))? {
+            let command = Command::Expire { shard, key: &key, stamp, at };
+            match self.execute(slot, &command, Vec::new()).await {
+                Ok(_) | Err(CallError::Refused(Refusal::NoShard)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Blobs of `slot` whose chunks shall be deleted, after `after`.
+    ///
+    /// # Errors
+    /// When the slot does not answer.
+    pub async fn condemned(
+        &self,
+        slot: SlotId,
+        after: Option<BlobId>,
+        limit: u32,
+    ) -> Result<Vec<CondemnedBlob>, ObjectError> {
+        let (payload, _) = self.query(slot, &Query::Condemned { after, limit }).await?;
+        let all = decoded(decode_condemned(&payload))?.into_iter();
+        Ok(all.map(|(blob, policy, since)| CondemnedBlob { blob, policy, since }).collect())
+    }
+
+    /// Records that the chunks of these condemned blobs of `slot` are gone.
+    ///
+    /// # Errors
+    /// When the slot does not answer.
+    pub async fn collected(&self, slot: SlotId, blobs: &[BlobId]) -> Result<(), ObjectError> {
+        self.execute(slot, &Command::Collected(blobs.to_vec()), Vec::new()).await?;
+        Ok(())
+    }
+
+    /// Condemned blobs of `slot` that waited long enough for readers that began before; pages over younger ones.
+    async fn ripe(
+        &self,
+        slot: SlotId,
+        mut after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobId>, ObjectError> {
+        let grace = u64::try_from(self.inner.config.collect_after.as_micros()).unwrap_or(u64::MAX);
+        let before = ringfort_runtime::wall_us().saturating_sub(grace);
+        let mut ripe = Vec::new();
+        loop {
+            let page = self.condemned(slot, after, BATCH).await?;
+            let full = page.len() == BATCH as usize;
+            after = page.last().map(|last| last.blob);
+            ripe.extend(page.into_iter().filter(|blob| blob.since.0 <= before).map(|blob| blob.blob));
+            if !full || ripe.len() >= limit {
+                ripe.truncate(limit);
+                return Ok(ripe);
+            }
+        }
+    }
+
+    async fn blob_homes(
+        &self,
+        slot: SlotId,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobHome>, ObjectError> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let (payload, _) = self.query(slot, &Query::Blobs { after, limit }).await?;
+        let all = decoded(decode_blobs(&payload))?.into_iter();
+        Ok(all
+            .map(|(blob, record)| BlobHome {
+                blob,
+                policy: record.policy,
+                chunk_bytes: record.chunk_bytes,
+                size: record.size,
+                inline: false,
+            })
+            .collect())
+    }
+
+    async fn condemn_one(&self, blob: BlobId) -> Result<OrphanVerdict, ObjectError> {
+        // The policy of an orphan is not known; deleting a blob asks every device anyway.
+        let flags = self.execute(blob.home(), &Command::Condemn(vec![(blob, 0)]), Vec::new()).await?;
+        let condemned = decoded(decode_flags(&flags).first().copied())?;
+        Ok(if condemned { OrphanVerdict::Condemned } else { OrphanVerdict::Known })
+    }
+}
+
+fn directory<T>(answer: Result<T, ObjectError>) -> Result<T, DirectoryError> {
+    answer.map_err(|error| DirectoryError { kind: error.kind(), reason: error.to_string() })
+}
+
+impl BlobDirectory for ObjectStore {
+    fn blobs(
+        &self,
+        slot: SlotId,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<BlobHome>, DirectoryError>> {
+        Box::pin(async move { directory(self.blob_homes(slot, after, limit).await) })
+    }
+
+    fn condemned(
+        &self,
+        slot: SlotId,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<BlobId>, DirectoryError>> {
+        Box::pin(async move { directory(self.ripe(slot, after, limit).await) })
+    }
+
+    fn confirm_deleted(&self, slot: SlotId, blobs: Vec<BlobId>) -> BoxFuture<'_, Result<(), DirectoryError>> {
+        Box::pin(async move { directory(self.collected(slot, &blobs).await) })
+    }
+
+    fn condemn_orphan(&self, blob: BlobId) -> BoxFuture<'_, Result<OrphanVerdict, DirectoryError>> {
+        Box::pin(async move { directory(self.condemn_one(blob).await) })
+    }
+}

@@ -1,5 +1,6 @@
 //! What a storage node is told when it starts.
 
+use crate::NodeError;
 use ringfort_core::Policy;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +84,8 @@ pub struct NodeConfig {
     pub extent_bytes: Option<u64>,
     /// Most bytes each device's log may take; `None` for all that the file system gives.
     pub capacity_bytes: Option<u64>,
+    /// Power of two of the number of ring partitions of a new cluster (policies of many pieces get fewer).
+    pub ring_power: u8,
     /// The background work.
     pub reconcile: ReconcileConfig,
 }
@@ -102,7 +105,40 @@ impl NodeConfig {
             reserve_bytes: None,
             extent_bytes: None,
             capacity_bytes: None,
+            ring_power: ringfort_ring::POWER_DEFAULT,
             reconcile: ReconcileConfig::default(),
         }
+    }
+
+    /// Every fault of the configuration at once.
+    pub(crate) fn validate(&self) -> Result<(), NodeError> {
+        let mut faults = Vec::new();
+        if self.devices.is_empty() {
+            faults.push("no device is given".to_owned());
+        }
+        if self.policies.is_empty() {
+            faults.push("no storage policy is given".to_owned());
+        }
+        for (at, device) in self.devices.iter().enumerate() {
+            let path = device.path.display();
+            if self.devices[..at].iter().any(|other| other.path == device.path) {
+                faults.push(format!("device folder {path} is given twice"));
+            }
+            if let Err(error) = ringfort_ring::Weight::from_f64(device.weight) {
+                faults.push(format!("device folder {path}: {error}"));
+            }
+            for (what, name) in [("region", &device.region), ("zone", &device.zone), ("node", &device.node)] {
+                if name.is_empty() || name.len() > ringfort_ring::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+                    faults.push(format!("device folder {path}: the {what} name is empty, too long or has odd characters"));
+                }
+            }
+        }
+        for (at, policy) in self.policies.iter().enumerate() {
+            let earlier = &self.policies[..at];
+            if earlier.iter().any(|other| other.id == policy.id || other.name == policy.name) {
+                faults.push(format!("storage policy {} is given twice", policy.name));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(NodeError::Config { reason: faults.join("; ") }) }
     }
 }

@@ -143,13 +143,15 @@ impl DeviceIdentity {
     }
 }
 
-/// Whether the folder is absent or has nothing in it (a `lost+found` does not count).
+/// Whether the folder is absent or holds nothing: what a formatting cut short leaves, and a `lost+found`, do not count.
 pub(crate) fn is_blank(folder: &Path) -> Result<bool, NodeError> {
     match fs::read_dir(folder) {
         Ok(entries) => {
             for entry in entries {
                 let entry = entry.map_err(|source| NodeError::io("list", folder, source))?;
-                if entry.file_name() != "lost+found" {
+                let name = entry.file_name();
+                let unfinished = name == STORE_DIR && is_blank(&entry.path())?;
+                if name != "lost+found" && name != "device.json.new" && !unfinished {
                     return Ok(false);
                 }
             }

@@ -1,10 +1,29 @@
 //! A storage node: its devices, its voters, and the reconcilers that keep stored data whole.
+//!
+//! ```text
+//! open -> identities -> engines -> voters -> cluster map (system group) -> picture of the cluster -> ChunkStore, MetaClient
+//!                                                ^                               ^
+//!                     add, drain, remove, ring --+        watcher: lost, wiped --+--> repair, rebalance, scrub, gc
+//! ```
+//!
+//! The cluster map in the system group says what should be; the open folders say what is. Everything in the background
+//! only brings the second nearer to the first.
 
 mod config;
+mod devices;
 mod error;
+mod identity;
+mod inner;
+mod local;
 mod node;
+mod open;
+mod reconcile;
+mod records;
+mod report;
 mod ring_view;
+mod rings;
 mod status;
+mod voters;
 
 pub use config::{DeviceConfig, NodeConfig, ReconcileConfig};
 pub use error::NodeError;

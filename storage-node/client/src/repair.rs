@@ -54,6 +54,32 @@ struct Repair<'a> {
 }
 
 impl ChunkStore {
+    /// How many pieces of a chunk are not on their primaries, by the indexes alone.
+    ///
+    /// # Errors
+    /// [`ChunkError::UnknownPolicy`], [`ChunkError::Stopping`], or a codec that refuses.
+    pub async fn missing_pieces(
+        &self,
+        policy: &Policy,
+        blob: BlobId,
+        number: u32,
+        len: u32,
+    ) -> Result<u32, ChunkError> {
+        let cluster = self.view.load();
+        let placement = Placement::of(&cluster, policy.id, blob, number)
+            .ok_or(ChunkError::UnknownPolicy { policy: policy.id })?;
+        let piece_len = self.piece_len(policy, len)?;
+        self.absent_from_primaries(&cluster, &placement, policy, (blob, number), piece_len).await
+    }
+
+    /// Length of each piece of a chunk of `len` bytes.
+    fn piece_len(&self, policy: &Policy, len: u32) -> Result<u32, ChunkError> {
+        match self.codec(policy.redundancy)? {
+            None => Ok(len),
+            Some(codec) => codec.fragment_len(len).map_err(|error| ChunkError::Codec { reason: error.to_string() }),
+        }
+    }
+
     /// Rebuilds the missing and damaged pieces of a chunk on their primaries (on stand-ins where a primary is away or full), and
     /// drops copies elsewhere once all primaries are good.
     ///
@@ -76,14 +102,9 @@ impl ChunkStore {
         let placement = Placement::of(&cluster, policy.id, blob, number)
             .ok_or(ChunkError::UnknownPolicy { policy: policy.id })?;
         let codec = self.codec(policy.redundancy)?;
-        let piece_len = match &codec {
-            None => len,
-            Some(codec) => {
-                codec.fragment_len(len).map_err(|error| ChunkError::Codec { reason: error.to_string() })?
-            }
-        };
+        let piece_len = self.piece_len(policy, len)?;
         if depth == RepairDepth::Presence
-            && self.primaries_hold(&cluster, &placement, policy, (blob, number), piece_len).await?
+            && self.absent_from_primaries(&cluster, &placement, policy, (blob, number), piece_len).await? == 0
         {
             return Ok(RepairReport { whole: true, redundant: true, ..RepairReport::default() });
         }

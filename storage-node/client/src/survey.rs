@@ -61,23 +61,24 @@ impl Survey {
 }
 
 impl ChunkStore {
-    /// Whether every primary of the chunk holds its piece, by the indexes alone.
-    pub(crate) async fn primaries_hold(
+    /// How many primaries of the chunk do not hold their piece, by the indexes alone.
+    pub(crate) async fn absent_from_primaries(
         &self,
         cluster: &Arc<Cluster>,
         placement: &Placement,
         policy: &Policy,
         name: (BlobId, u32),
         piece_len: u32,
-    ) -> Result<bool, ChunkError> {
+    ) -> Result<u32, ChunkError> {
         let (cluster, primaries, policy) = (Arc::clone(cluster), placement.primaries.clone(), policy.clone());
         self.compute(move || {
-            (0u8..).zip(primaries).all(|(index, id)| {
+            let absent = (0u8..).zip(primaries).filter(|&(index, id)| {
                 let key = ChunkKey { blob: name.0, number: name.1, fragment: piece_name(&policy, index) };
                 let engine = cluster.device(id).and_then(|device| device.engine());
                 let info = engine.and_then(|engine| engine.chunk_info(key).ok().flatten());
-                info.is_some_and(|info| info.len == piece_len)
-            })
+                info.is_none_or(|info| info.len != piece_len)
+            });
+            u32::try_from(absent.count()).unwrap_or(u32::MAX)
         })
         .await
     }

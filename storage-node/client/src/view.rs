@@ -4,7 +4,7 @@
 //! the middle of an operation never shows it half of each world.
 
 use crate::FailureLevel;
-use crate::quorum::{Domains, Interner};
+use crate::quorum::{Domains, Interner, may_acknowledge};
 use arc_swap::ArcSwap;
 use ringfort_core::{BlobId, DeviceId, Epoch, Incarnation, Policy};
 use ringfort_engine::{Engine, Health};
@@ -189,6 +189,26 @@ impl Cluster {
     /// All devices, removed ones too, by id.
     pub fn devices(&self) -> impl Iterator<Item = &Arc<DeviceHandle>> {
         self.devices.values().map(|(device, _)| device)
+    }
+
+    /// Whether the devices that take chunks now suffice to acknowledge a write under the policy's promise.
+    #[must_use]
+    pub fn can_acknowledge(&self, policy: &Policy) -> bool {
+        let level = self.level(policy.id);
+        let mut free: Vec<Domains> = self
+            .devices
+            .values()
+            .filter(|(device, _)| device.member == Member::Active && device.writable().is_some())
+            .map(|(_, domains)| *domains)
+            .collect();
+        // The best spread there can be: each next piece goes to the domain that has the fewest.
+        let mut pieces: Vec<Domains> = Vec::new();
+        while pieces.len() < policy.redundancy.width() {
+            let held = |d: &Domains| pieces.iter().filter(|other| other.at(level) == d.at(level)).count();
+            let Some(best) = (0..free.len()).min_by_key(|at| held(&free[*at])) else { break };
+            pieces.push(free.swap_remove(best));
+        }
+        may_acknowledge(policy, level, &pieces)
     }
 
     pub(crate) fn domains(&self, id: DeviceId) -> Domains {

@@ -1,0 +1,178 @@
+//! Background work that keeps stored data whole: repair, rebalance, scrub, garbage collection, the search for orphans.
+//!
+//! Each is a loop that compares what should be with what is and acts on the difference; it takes no input but a wake-up, may be
+//! cut short anywhere, and starts over. All are paced, so that clients come first, and wait until the owner of the blob
+//! records has been given to the node: without the records nothing is known to be wanted, and nothing is touched.
+
+mod gc;
+mod orphans;
+mod pace;
+mod pass;
+mod progress;
+mod rebalance;
+mod repair;
+mod scrub;
+
+pub(crate) use pace::Pace;
+pub(crate) use progress::Tracker;
+
+use crate::NodeError;
+use crate::inner::Inner;
+use parking_lot::Mutex;
+use ringfort_core::{BlobId, SLOT_COUNT, SlotId};
+use ringfort_engine::Engine;
+use ringfort_storage_client::{BlobDirectory, BlobHome, DirectoryError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Blobs or chunks read per page.
+pub(crate) const PAGE: usize = 256;
+/// Pause before a pass that met an error is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// What the reconcilers share and count.
+#[derive(Default)]
+pub(crate) struct Reconcilers {
+    directory: OnceLock<Arc<dyn BlobDirectory>>,
+    directory_set: Notify,
+    watch: Notify,
+    repair: Notify,
+    rebalance: Notify,
+    scrub: Notify,
+    gc: Notify,
+    pub(crate) counts: Counts,
+    pub(crate) repair_pass: Tracker,
+    pub(crate) rebalance_pass: Tracker,
+    pub(crate) scrub_pass: Tracker,
+    pub(crate) scrub_last: Mutex<ScrubResult>,
+}
+
+/// Figures for `status`.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Pieces found missing by the last pass or the one under way, not rebuilt yet.
+    pub(crate) missing: AtomicU64,
+    /// Pieces found damaged and not rebuilt yet.
+    pub(crate) damaged: AtomicU64,
+    /// Chunks that cannot be read now.
+    pub(crate) unreadable: AtomicU64,
+    /// Pieces rebuilt since the start.
+    pub(crate) repaired: AtomicU64,
+    /// Changes that could have cost redundancy, and the last of them that a complete pass has dealt with.
+    pub(crate) changes: AtomicU64,
+    pub(crate) changes_checked: AtomicU64,
+    /// A complete pass was made since the start.
+    pub(crate) passes: AtomicU64,
+    /// Condemned blobs waiting for some device.
+    pub(crate) delete_backlog: AtomicU64,
+}
+
+/// What the last scrub found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ScrubResult {
+    pub(crate) checked: u64,
+    pub(crate) damaged: u64,
+    pub(crate) finished_s: Option<u64>,
+}
+
+impl Reconcilers {
+    pub(crate) fn set_directory(&self, directory: Arc<dyn BlobDirectory>) {
+        if self.directory.set(directory).is_err() {
+            tracing::warn!("the blob directory was given twice; the first one stays");
+        }
+        self.directory_set.notify_waiters();
+    }
+
+    /// The directory, once it is there.
+    async fn directory(&self) -> Arc<dyn BlobDirectory> {
+        loop {
+            let given = self.directory_set.notified();
+            if let Some(directory) = self.directory.get() {
+                return Arc::clone(directory);
+            }
+            given.await;
+        }
+    }
+
+    pub(crate) fn wake_watch(&self) {
+        self.watch.notify_one();
+    }
+
+    /// Something happened that may have cost redundancy.
+    pub(crate) fn wake_repair(&self) {
+        self.counts.changes.fetch_add(1, Ordering::Relaxed);
+        self.repair.notify_one();
+    }
+
+    pub(crate) fn wake_rebalance(&self) {
+        self.rebalance.notify_one();
+    }
+
+    pub(crate) fn wake_gc(&self) {
+        self.gc.notify_one();
+    }
+
+    pub(crate) fn wake_scrub(&self) {
+        self.scrub.notify_one();
+    }
+}
+
+/// Starts everything that runs in the background.
+pub(crate) fn start(inner: &Arc<Inner>) {
+    let tasks = &inner.tasks.background;
+    let every = inner.config.reconcile.clone();
+    // Cancelled between awaits: each loop may be cut short anywhere, since it only compares and acts idempotently.
+    tasks.spawn(watch(Arc::clone(inner), every.watch_every));
+    tasks.spawn_until_stopped(repair::run(Arc::clone(inner)));
+    tasks.spawn_until_stopped(repair::run_queue(Arc::clone(inner)));
+    tasks.spawn_until_stopped(rebalance::run(Arc::clone(inner)));
+    tasks.spawn_until_stopped(scrub::run(Arc::clone(inner)));
+    tasks.spawn_until_stopped(gc::run(Arc::clone(inner)));
+    tasks.spawn_until_stopped(orphans::run(Arc::clone(inner)));
+}
+
+/// Looks at the devices until the node stops. Never cut short within a look: it opens and closes engines.
+async fn watch(inner: Arc<Inner>, every: Duration) {
+    let stopping = inner.tasks.background.stopping();
+    while !stopping.is_cancelled() {
+        inner.watch_once().await;
+        tokio::select! {
+            () = stopping.cancelled() => {}
+            () = inner.reconcilers.watch.notified() => {}
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// All slots that blobs can be at home in.
+fn slots() -> impl Iterator<Item = SlotId> {
+    (0..SLOT_COUNT).map(SlotId)
+}
+
+/// The home record of one blob.
+async fn home_of(directory: &dyn BlobDirectory, blob: BlobId) -> Result<Option<BlobHome>, DirectoryError> {
+    let before = u128::from_be_bytes(*blob.as_bytes()).checked_sub(1).map(|id| BlobId::from_bytes(id.to_be_bytes()));
+    let found = directory.blobs(blob.home(), before, 1).await?;
+    Ok(found.into_iter().next().filter(|home| home.blob == blob))
+}
+
+/// Whether a device holds any chunk that was not moved away. Blocks.
+pub(crate) fn holds_chunks(engine: &Engine) -> Result<bool, NodeError> {
+    let mut after = None;
+    loop {
+        let page = engine.list_chunks(after, PAGE).map_err(|error| NodeError::Refused { reason: error.to_string() })?;
+        if page.iter().any(|(_, info)| info.len > 0) {
+            return Ok(true);
+        }
+        let Some((last, _)) = page.last() else { return Ok(false) };
+        after = Some(*last);
+    }
+}
+
+impl From<DirectoryError> for NodeError {
+    fn from(error: DirectoryError) -> Self {
+        Self::Meta { reason: error.to_string(), kind: error.kind }
+    }
+}

@@ -1,0 +1,160 @@
+//! One pass over all blobs: every chunk looked at, the least redundant repaired first.
+//!
+//! Two sweeps: the first looks at the indexes only, repairs at once what has lost more than one piece, and notes the rest; the
+//! second repairs what was noted. So the chunk that the next lost device would take is never behind a million that it
+//! would not.
+
+use super::{PAGE, Pace, RETRY_AFTER, Tracker, slots};
+use crate::NodeError;
+use crate::inner::Inner;
+use ringfort_core::Policy;
+use ringfort_storage_client::{BlobDirectory, BlobHome, RepairDepth, RepairReport, RepairRequest};
+use std::sync::atomic::Ordering;
+
+/// Most chunks noted for the second sweep; what does not fit is repaired in the first.
+const NOTED_MAX: usize = 200_000;
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PassResult {
+    /// Chunks looked at.
+    pub(crate) chunks: u64,
+    /// Chunks that have all their pieces on their primaries now.
+    pub(crate) whole: u64,
+    /// Chunks that are fully redundant, but partly on stand-ins.
+    pub(crate) elsewhere: u64,
+    /// Chunks that could not be made redundant.
+    pub(crate) short: u64,
+    /// Chunks of which too few pieces are left though every device answered.
+    pub(crate) lost: u64,
+}
+
+impl PassResult {
+    fn note(&mut self, report: &RepairReport) {
+        self.chunks += 1;
+        if report.whole {
+            self.whole += 1;
+        } else if report.unreadable && !report.blind {
+            self.lost += 1;
+        } else if report.redundant {
+            self.elsewhere += 1;
+        } else {
+            self.short += 1;
+        }
+    }
+}
+
+/// One pass.
+pub(crate) struct Pass<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) directory: &'a dyn BlobDirectory,
+    pub(crate) tracker: &'a Tracker,
+    pub(crate) depth: RepairDepth,
+    pub(crate) pace: Pace,
+    pub(crate) result: PassResult,
+    noted: Vec<RepairRequest>,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) fn new(
+        inner: &'a Inner,
+        directory: &'a dyn BlobDirectory,
+        tracker: &'a Tracker,
+        depth: RepairDepth,
+    ) -> Self {
+        let pace = Pace::new(inner.config.reconcile.bytes_per_s);
+        Self { inner, directory, tracker, depth, pace, result: PassResult::default(), noted: Vec::new() }
+    }
+
+    /// Runs the pass. `go_on` is asked between pages.
+    pub(crate) async fn run(&mut self, what: &str, go_on: impl Fn() -> bool) -> Result<bool, NodeError> {
+        self.tracker.begin(what, u64::from(ringfort_core::SLOT_COUNT));
+        let outcome = self.sweeps(what, go_on).await;
+        self.tracker.end();
+        outcome
+    }
+
+    async fn sweeps(&mut self, what: &str, go_on: impl Fn() -> bool) -> Result<bool, NodeError> {
+        for slot in slots() {
+            let mut after = None;
+            loop {
+                if !go_on() {
+                    return Ok(false);
+                }
+                let page = self.directory.blobs(slot, after, PAGE).await?;
+                for home in &page {
+                    self.look_at(home).await?;
+                }
+                match page.last() {
+                    Some(last) if page.len() == PAGE => after = Some(last.blob),
+                    _ => break,
+                }
+            }
+            self.tracker.advance(1, 0);
+        }
+        let noted = std::mem::take(&mut self.noted);
+        self.tracker.begin(what, noted.len() as u64);
+        for request in noted {
+            if !go_on() {
+                return Ok(false);
+            }
+            if let Some(policy) = self.policy(request.policy) {
+                self.repair(&policy, &request).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn policy(&self, id: u16) -> Option<Policy> {
+        self.inner.map.load().policies.iter().find(|policy| policy.id == id).cloned()
+    }
+
+    async fn look_at(&mut self, home: &BlobHome) -> Result<(), NodeError> {
+        let Some(policy) = self.policy(home.policy) else {
+            tracing::error!(blob = %home.blob, policy = home.policy, "a blob has a policy that the cluster does not know");
+            return Ok(());
+        };
+        for number in 0..home.chunk_count() {
+            let len = home.chunk_len(number);
+            let request = RepairRequest { policy: policy.id, blob: home.blob, number, len, verify: false };
+            if self.depth != RepairDepth::Presence {
+                self.repair(&policy, &request).await?;
+                continue;
+            }
+            match self.inner.chunks.missing_pieces(&policy, home.blob, number, len).await? {
+                0 => {
+                    self.result.chunks += 1;
+                    self.result.whole += 1;
+                }
+                1 if self.noted.len() < NOTED_MAX => {
+                    self.inner.reconcilers.counts.missing.fetch_add(1, Ordering::Relaxed);
+                    self.noted.push(request);
+                }
+                missing => {
+                    self.inner.reconcilers.counts.missing.fetch_add(u64::from(missing), Ordering::Relaxed);
+                    self.repair(&policy, &request).await?;
+                }
+            }
+            self.pace.pay(0).await;
+        }
+        Ok(())
+    }
+
+    async fn repair(&mut self, policy: &Policy, request: &RepairRequest) -> Result<(), NodeError> {
+        // What is missing was found by the first sweep; this one looks at every device, also for copies out of place.
+        let depth = self.depth.max(RepairDepth::Strays);
+        let chunks = &self.inner.chunks;
+        let report = chunks.repair_chunk(policy, request.blob, request.number, request.len, depth).await?;
+        self.inner.reconcilers.count(&report, self.depth == RepairDepth::Presence);
+        self.result.note(&report);
+        self.tracker.advance(u64::from(self.depth == RepairDepth::Presence), report.bytes);
+        self.pace.pay(report.bytes).await;
+        Ok(())
+    }
+}
+
+/// Waits a little after an error, so that a reconciler does not spin while a group has no leader.
+pub(crate) async fn after_error(what: &str, error: &NodeError) {
+    tracing::debug!(what, %error, "a background pass stopped and is tried again");
+    tokio::time::sleep(RETRY_AFTER).await;
+}

@@ -1,1 +1,19 @@
-//! Tests of the built binary with real clients.
+//! Tests of the built binary with real clients: this library starts and torments it, the tests say what must hold.
+//!
+//! A missing prerequisite (the binary, a client, a loop device) fails a test; `make test` installs and builds them.
+
+mod client;
+mod content;
+mod ledger;
+mod load;
+mod server;
+mod sign;
+mod tools;
+
+pub use client::{Connection, Reply};
+pub use content::{body_of, stream_of};
+pub use ledger::{Ledger, Tally};
+pub use load::{Load, LoadPlan, read_back};
+pub use server::{Redundancy, Server, ServerBuilder};
+pub use sign::Keys;
+pub use tools::{LoopDisk, Tool, flip_bits, run_to_end, venv_program, wipe};

@@ -202,7 +202,7 @@ impl Inner {
                 continue;
             }
             let _alone = self.admin.lock().await;
-            if !self.local.lock().get(&id).is_some_and(|device| device.engine().is_some()) {
+            if self.local.lock().get(&id).is_none_or(|device| device.engine().is_none()) {
                 continue;
             }
             let mut map = ClusterMap::clone(&self.map.load());

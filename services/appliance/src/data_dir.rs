@@ -114,10 +114,14 @@ impl DataDir {
     /// Remembers the devices.
     pub(crate) fn set_devices(&self, devices: &[DeviceSection]) -> Result<(), DataDirError> {
         let path = self.path.join("devices.toml");
-        let text = toml::to_string(&DeviceList { device: devices.to_vec() }).expect("a list of devices is TOML");
+        let text =
+            toml::to_string(&DeviceList { device: devices.to_vec() }).expect("a list of devices is TOML");
         let head = "# The device folders of this cluster; changed by `ringfort device add` and `remove`.\n\n";
-        write_durably(&path, format!("{head}{text}").as_bytes(), 0o644)
-            .map_err(|source| DataDirError::Io { what: "write", path, source })
+        write_durably(&path, format!("{head}{text}").as_bytes(), 0o644).map_err(|source| DataDirError::Io {
+            what: "write",
+            path,
+            source,
+        })
     }
 }
 
@@ -193,7 +197,13 @@ mod tests {
         let first = DataDir::open(&path).unwrap();
         assert!(first.is_fresh() && first.devices().unwrap().is_none());
         assert!(matches!(DataDir::open(&path), Err(DataDirError::InUse { .. })));
-        let device = DeviceSection { path: "d1".into(), region: None, zone: Some("z".into()), node: None, weight: None };
+        let device = DeviceSection {
+            path: "d1".into(),
+            region: None,
+            zone: Some("z".into()),
+            node: None,
+            weight: None,
+        };
         first.set_devices(std::slice::from_ref(&device)).unwrap();
         drop(first);
         let second = DataDir::open(&path).unwrap();

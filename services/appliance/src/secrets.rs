@@ -109,7 +109,8 @@ impl Secrets {
     pub(crate) fn access_keys(&self) -> Result<Vec<AccessKey>, SecretsError> {
         let name = "access-keys.sealed";
         if let Some(text) = self.unseal(name)? {
-            let damaged = |_| SecretsError::Damaged { path: self.dir.join(name), reason: "its content is no key list" };
+            let damaged =
+                |_| SecretsError::Damaged { path: self.dir.join(name), reason: "its content is no key list" };
             return Ok(serde_json::from_slice::<AccessKeys>(&text).map_err(damaged)?.keys);
         }
         let list = AccessKeys { keys: vec![AccessKey::draw()] };
@@ -148,7 +149,9 @@ impl Secrets {
         }
         let aad = [head_met, name.as_bytes()].concat();
         let text = self.cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &aad });
-        Ok(Some(Zeroizing::new(text.map_err(|_| damaged("it was not sealed under this key file, or was changed"))?)))
+        Ok(Some(Zeroizing::new(
+            text.map_err(|_| damaged("it was not sealed under this key file, or was changed"))?,
+        )))
     }
 }
 
@@ -170,8 +173,11 @@ impl AccessKey {
             "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_ENDPOINT_URL={endpoint}\nAWS_REGION=us-east-1\n",
             self.access_key, self.secret_key
         ));
-        write_durably(&path, text.as_bytes(), 0o600)
-            .map_err(|source| SecretsError::Io { what: "write", path, source })
+        write_durably(&path, text.as_bytes(), 0o600).map_err(|source| SecretsError::Io {
+            what: "write",
+            path,
+            source,
+        })
     }
 }
 
@@ -225,7 +231,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Secrets::open(dir.path()).unwrap().access_keys().unwrap();
         let again = Secrets::open(dir.path()).unwrap().access_keys().unwrap();
-        assert_eq!((&first[0].access_key, &first[0].secret_key), (&again[0].access_key, &again[0].secret_key));
+        assert_eq!(
+            (&first[0].access_key, &first[0].secret_key),
+            (&again[0].access_key, &again[0].secret_key)
+        );
         let keys = dir.path().join("keys");
         for name in ["master.key", "access-keys.sealed"] {
             assert_eq!(fs::metadata(keys.join(name)).unwrap().permissions().mode() & 0o777, 0o600);

@@ -93,7 +93,8 @@ pub(crate) fn publish_node(status: &NodeStatus) {
             ("live", device.live_bytes),
             ("free", device.free_bytes),
         ] {
-            metrics::gauge!("ringfort_device_bytes", "device" => id.clone(), "what" => what).set(bytes as f64);
+            metrics::gauge!("ringfort_device_bytes", "device" => id.clone(), "what" => what)
+                .set(bytes as f64);
         }
         metrics::gauge!("ringfort_device_chunks", "device" => id).set(device.chunks as f64);
     }

@@ -81,7 +81,13 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection breaks or nothing comes for a minute.
-    pub async fn call(&mut self, method: &str, path: &str, query: &[(&str, &str)], body: Bytes) -> Result<Reply> {
+    pub async fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Reply> {
         let call = async {
             let response = self.send(method, path, query, body, &[]).await?;
             let (head, body) = response.into_parts();
@@ -103,8 +109,10 @@ impl Connection {
         body: Bytes,
         headers: &[(&str, &str)],
     ) -> Result<http::Response<Incoming>> {
-        let mut request =
-            Request::builder().method(method).uri(self.keys.presign(method, path, query)).header("host", self.keys.authority());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.keys.presign(method, path, query))
+            .header("host", self.keys.authority());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

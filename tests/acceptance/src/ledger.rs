@@ -76,7 +76,11 @@ impl Tally {
     pub fn assert_clean(&self, what: &str) {
         println!("{what}: {self}");
         let bad = || self.lost.iter().chain(&self.wrong).chain(&self.unlisted).take(10).collect::<Vec<_>>();
-        assert!(self.lost.is_empty() && self.wrong.is_empty() && self.unlisted.is_empty(), "{self}: {:?}", bad());
+        assert!(
+            self.lost.is_empty() && self.wrong.is_empty() && self.unlisted.is_empty(),
+            "{self}: {:?}",
+            bad()
+        );
         assert!(self.acknowledged > 0, "nothing was acknowledged, so nothing was tested");
     }
 }

@@ -99,7 +99,8 @@ struct Client {
 impl Client {
     async fn run(self) -> Ledger {
         let mut ledger = Ledger::default();
-        let mut draw = ChaCha8Rng::seed_from_u64(self.plan.seed ^ (self.number as u64).wrapping_mul(0x9e37_79b9));
+        let mut draw =
+            ChaCha8Rng::seed_from_u64(self.plan.seed ^ (self.number as u64).wrapping_mul(0x9e37_79b9));
         let mut connection = None;
         let mut version = 0;
         while !self.stop.load(Ordering::Relaxed) {
@@ -204,7 +205,9 @@ async fn read_part(
         let one = match reply.status.as_u16() {
             404 => Found::Nothing,
             200 => {
-                let fits = |state: &State| state.is_some_and(|(version, size)| reply.body == body_of(&key, version, size));
+                let fits = |state: &State| {
+                    state.is_some_and(|(version, size)| reply.body == body_of(&key, version, size))
+                };
                 if states.iter().any(fits) { Found::One } else { Found::Other }
             }
             _ => anyhow::bail!("{key}: {} {}", reply.status, reply.text()),

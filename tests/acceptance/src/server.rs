@@ -27,7 +27,6 @@ pub struct Server {
     args: Vec<String>,
     port_base: u16,
     child: Option<Child>,
-    keep: bool,
 }
 
 /// What `status` says about redundancy.
@@ -77,8 +76,7 @@ impl ServerBuilder {
     pub fn start(self) -> Result<Server> {
         let root = scratch()?;
         let data = self.data.unwrap_or_else(|| root.join("data"));
-        let mut server =
-            Server { root, data, args: self.args, port_base: free_ports()?, child: None, keep: false };
+        let mut server = Server { root, data, args: self.args, port_base: free_ports()?, child: None };
         server.start()?;
         Ok(server)
     }
@@ -187,6 +185,16 @@ impl Server {
         self.data.join(format!("device-{number}"))
     }
 
+    /// The folder in which tests make theirs.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn scratch_parent() -> Result<PathBuf> {
+        let parent = target_release()?.parent().context("a profile folder has a parent")?.join("acceptance");
+        fs::create_dir_all(&parent)?;
+        Ok(parent)
+    }
+
     /// What `s3.env` says.
     ///
     /// # Errors
@@ -272,7 +280,11 @@ impl Server {
             if whole >= 8 {
                 return Ok(began.elapsed());
             }
-            ensure!(began.elapsed() < limit, "not whole after {limit:?}: {redundancy:?}\n{}", self.operate(&["status"])?);
+            ensure!(
+                began.elapsed() < limit,
+                "not whole after {limit:?}: {redundancy:?}\n{}",
+                self.operate(&["status"])?
+            );
             std::thread::sleep(Duration::from_millis(500));
         }
     }
@@ -285,7 +297,8 @@ impl Server {
         let pid = self.child.as_ref().context("it does not run")?.id();
         let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let field = |name: &str| -> Result<u64> {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).context("a process has memory")?;
+            let line =
+                text.lines().find_map(|line| line.strip_prefix(name)).context("a process has memory")?;
             Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? / 1024)
         };
         Ok((field("VmRSS:")?, field("VmHWM:")?))
@@ -322,7 +335,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
-        if std::thread::panicking() || self.keep {
+        if std::thread::panicking() {
             eprintln!("the server's log:\n{}", self.log_tail());
         }
         fs::remove_dir_all(&self.root).ok();
@@ -345,14 +358,17 @@ pub(crate) fn binary() -> Result<PathBuf> {
         Some(path) => path.into(),
         None => target_release()?.join("ringfort"),
     };
-    ensure!(path.is_file(), "{} is missing: `cargo build --release -p ringfort-appliance` first", path.display());
+    ensure!(
+        path.is_file(),
+        "{} is missing: `cargo build --release -p ringfort-appliance` first",
+        path.display()
+    );
     Ok(path)
 }
 
 /// A new folder on the disk that holds the build, not in memory as `/tmp` may be.
 fn scratch() -> Result<PathBuf> {
-    let parent = target_release()?.parent().context("a profile folder has a parent")?.join("acceptance");
-    fs::create_dir_all(&parent)?;
+    let parent = Server::scratch_parent()?;
     let name = format!("{}-", std::thread::current().name().unwrap_or("test").replace(':', "_"));
     let dir = tempfile::Builder::new().prefix(&name).tempdir_in(parent)?;
     // Removed by `Server`, after the process is gone.

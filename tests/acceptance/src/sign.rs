@@ -31,7 +31,9 @@ impl Keys {
     /// When one of the four is missing.
     pub fn parse(text: &str) -> Result<Self> {
         let pairs: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
-        let get = |name: &str| pairs.get(name).map(|value| (*value).to_owned()).with_context(|| format!("no {name}"));
+        let get = |name: &str| {
+            pairs.get(name).map(|value| (*value).to_owned()).with_context(|| format!("no {name}"))
+        };
         Ok(Self {
             access_key: get("AWS_ACCESS_KEY_ID")?,
             secret_key: get("AWS_SECRET_ACCESS_KEY")?,
@@ -68,7 +70,8 @@ impl Keys {
         pairs.sort();
         let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         let path = utf8_percent_encode(path, PATH).to_string();
-        let request = format!("{method}\n{path}\n{query}\nhost:{}\n\nhost\nUNSIGNED-PAYLOAD", self.authority());
+        let request =
+            format!("{method}\n{path}\n{query}\nhost:{}\n\nhost\nUNSIGNED-PAYLOAD", self.authority());
         let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", hex::encode(Sha256::digest(request)));
         let mut key = format!("AWS4{}", self.secret_key).into_bytes();
         for part in [date.as_str(), &self.region, "s3", "aws4_request", &text] {

@@ -11,14 +11,17 @@ fn server() -> Server {
 /// Small, middle-sized and multipart files.
 fn make_files(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
-    for (name, len) in [("empty", 0), ("small.txt", 4000), ("middle.bin", 700_000), ("large file.bin", 21_000_000)] {
+    for (name, len) in
+        [("empty", 0), ("small.txt", 4000), ("middle.bin", 700_000), ("large file.bin", 21_000_000)]
+    {
         fs::write(folder.join(name), stream_of(name, 0, len)).unwrap();
     }
 }
 
 fn assert_same(a: &Path, b: &Path) {
     let names = |folder: &Path| {
-        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names
     };
@@ -51,7 +54,16 @@ fn aws_round_trip(aws: &Path) {
     assert!(head.contains("21000000"), "{head}");
     let part = server.scratch().join("part");
     let part_text = part.to_str().unwrap();
-    let range = ["s3api", "get-object", "--bucket", "first", "--key", "moved.bin", "--range", "bytes=8388600-8388700"];
+    let range = [
+        "s3api",
+        "get-object",
+        "--bucket",
+        "first",
+        "--key",
+        "moved.bin",
+        "--range",
+        "bytes=8388600-8388700",
+    ];
     run(&[&range[..], &[part_text]].concat());
     assert_eq!(fs::read(&part).unwrap(), stream_of("large file.bin", 8_388_600, 101));
     run(&["s3", "sync", up_text, "s3://first/synced/"]);

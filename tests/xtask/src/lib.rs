@@ -10,7 +10,8 @@ use std::process::Command;
 /// # Errors
 /// Never in a checkout.
 pub fn root() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("tests/xtask has two parents")?;
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("tests/xtask has two parents")?;
     Ok(root.to_owned())
 }
 
@@ -62,7 +63,9 @@ pub fn members() -> Result<Vec<Member>> {
         let uses = package
             .dependencies
             .iter()
-            .filter(|dependency| dependency.kind != DependencyKind::Development && names.contains(&dependency.name))
+            .filter(|dependency| {
+                dependency.kind != DependencyKind::Development && names.contains(&dependency.name)
+            })
             .map(|dependency| dependency.name.clone())
             .collect();
         members.push(Member { name: package.name.to_string(), folder, uses });

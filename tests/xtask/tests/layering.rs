@@ -60,10 +60,8 @@ fn edges() -> Vec<(String, String)> {
 #[test]
 fn dependencies_point_down() {
     let known = |from: &str, to: &str| KNOWN_BREACHES.contains(&(from, to));
-    let upward: Vec<_> = edges()
-        .into_iter()
-        .filter(|(from, to)| level(to) > level(from) && !known(from, to))
-        .collect();
+    let upward: Vec<_> =
+        edges().into_iter().filter(|(from, to)| level(to) > level(from) && !known(from, to)).collect();
     assert!(upward.is_empty(), "upward dependencies: {upward:#?}");
     // Two programs share libraries, never each other; the appliance is the one that runs everything.
     let sideways: Vec<_> = edges()
@@ -95,7 +93,9 @@ fn crates_are_named_and_inherit() {
         assert!(member.name.starts_with("ringfort-"), "{} needs the prefix", member.name);
         let manifest = ringfort_xtask::root().unwrap().join(&member.folder).join("Cargo.toml");
         let text = std::fs::read_to_string(manifest).unwrap();
-        for wanted in ["[lints]\nworkspace = true", "license.workspace", "rust-version.workspace", "description = "] {
+        for wanted in
+            ["[lints]\nworkspace = true", "license.workspace", "rust-version.workspace", "description = "]
+        {
             assert!(text.contains(wanted), "{}/Cargo.toml lacks `{wanted}`", member.folder);
         }
     }

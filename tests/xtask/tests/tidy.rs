@@ -26,7 +26,9 @@ fn files_stay_readable() {
 fn modules_open_with_the_problem_they_solve() {
     let bare: Vec<_> = rust_files()
         .into_iter()
-        .filter(|(path, text)| path.components().any(|part| part.as_os_str() == "src") && !text.starts_with("//!"))
+        .filter(|(path, text)| {
+            path.components().any(|part| part.as_os_str() == "src") && !text.starts_with("//!")
+        })
         .map(|(path, _)| path)
         .collect();
     assert!(bare.is_empty(), "without a module doc: {bare:?}");
@@ -37,7 +39,10 @@ fn modules_open_with_the_problem_they_solve() {
 fn no_bare_spawn() {
     let is_test = |path: &Path| {
         let text = path.to_string_lossy();
-        text.contains("/tests/") || text.starts_with("tests/") || text.contains("tests.rs") || text.contains("testing")
+        text.contains("/tests/")
+            || text.starts_with("tests/")
+            || text.contains("tests.rs")
+            || text.contains("testing")
     };
     let mut found = Vec::new();
     for (path, text) in rust_files() {
@@ -48,7 +53,8 @@ fn no_bare_spawn() {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (number, line) in code.lines().enumerate() {
             let line = line.trim_start();
-            let bare = ["tokio::spawn(", "tokio::task::spawn(", "task::spawn(", "tokio::task::spawn_blocking("];
+            let bare =
+                ["tokio::spawn(", "tokio::task::spawn(", "task::spawn(", "tokio::task::spawn_blocking("];
             if !line.starts_with("//") && bare.iter().any(|call| line.contains(call)) {
                 found.push(format!("{}:{}", path.display(), number + 1));
             }
@@ -78,7 +84,9 @@ fn the_toolchain_is_the_users() {
     let pinned: Vec<_> = files()
         .unwrap()
         .into_iter()
-        .filter(|path| path.file_name().is_some_and(|name| name == "rust-toolchain.toml" || name == "rust-toolchain"))
+        .filter(|path| {
+            path.file_name().is_some_and(|name| name == "rust-toolchain.toml" || name == "rust-toolchain")
+        })
         .collect();
     assert!(pinned.is_empty(), "a pinned toolchain is a download that not everybody can make: {pinned:?}");
 }
@@ -86,8 +94,20 @@ fn the_toolchain_is_the_users() {
 #[test]
 fn the_top_level_is_fixed() {
     let wanted = [
-        "Cargo.toml", "Cargo.lock", "Makefile", "LICENSE", "README.md", "ARCHITECTURE.md", "docs", "services", "ring",
-        "storage-node", "gateway", "compute-agent", "tests", "benchmarks",
+        "Cargo.toml",
+        "Cargo.lock",
+        "Makefile",
+        "LICENSE",
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs",
+        "services",
+        "ring",
+        "storage-node",
+        "gateway",
+        "compute-agent",
+        "tests",
+        "benchmarks",
     ];
     let mut strange: Vec<String> = files()
         .unwrap()

@@ -37,7 +37,11 @@ impl AdminClient {
         self.call(Method::GET, path, &()).await
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         self.call(Method::POST, path, body).await
     }
 
@@ -45,7 +49,12 @@ impl AdminClient {
         self.call(Method::DELETE, path, &()).await
     }
 
-    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: &impl Serialize) -> anyhow::Result<T> {
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
         let stream = socket::connect(&self.data_dir).await.with_context(|| {
             let dir = self.data_dir.display();
             format!("no running ringfort answers in {dir}: is `ringfort up --data {dir}` running?")
@@ -64,7 +73,8 @@ impl AdminClient {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))?;
         let (head, body) = sender.send_request(request).await.context("ringfort went away")?.into_parts();
-        let body = Limited::new(body, REPLY_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!(error))?;
+        let body =
+            Limited::new(body, REPLY_BYTES_MAX).collect().await.map_err(|error| anyhow::anyhow!(error))?;
         let body = body.to_bytes();
         if !head.status.is_success() {
             match serde_json::from_slice::<Failure>(&body) {

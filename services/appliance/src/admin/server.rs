@@ -97,13 +97,16 @@ impl Inner {
             (&Method::POST, ["v1", "devices"]) => {
                 let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
                 let body = body.map_err(|error| Refusal::BadBody(error.to_string()))?.to_bytes();
-                let add = serde_json::from_slice(&body).map_err(|error| Refusal::BadBody(error.to_string()))?;
+                let add =
+                    serde_json::from_slice(&body).map_err(|error| Refusal::BadBody(error.to_string()))?;
                 self.add_device(add).await
             }
             (&Method::POST, ["v1", "devices", device, "drain"]) => {
                 to_json(&node.drain_device(device_id(device)?).await?)
             }
-            (&Method::DELETE, ["v1", "devices", device]) => self.remove_device(device_id(device)?, force).await,
+            (&Method::DELETE, ["v1", "devices", device]) => {
+                self.remove_device(device_id(device)?, force).await
+            }
             _ => Err(Refusal::NoRoute),
         }
     }
@@ -153,7 +156,8 @@ impl Inner {
         let mut devices = self.devices.lock().await;
         let status = self.node.status().await;
         self.node.remove_device(device, force).await?;
-        let path = status.devices.iter().find(|known| known.id == device.0).and_then(|known| known.path.clone());
+        let path =
+            status.devices.iter().find(|known| known.id == device.0).and_then(|known| known.path.clone());
         if let Some(path) = path {
             let gone = std::path::Path::new(&path);
             devices.retain(|known| self.data_dir.path().join(&known.path) != gone);

@@ -28,7 +28,9 @@ pub(crate) async fn run(args: &DeviceArgs) -> anyhow::Result<()> {
         DeviceAction::Drain { target, device } => {
             let path = format!("/v1/devices/{device}/drain");
             let () = AdminClient::new(&target.data).post(&path, &()).await?;
-            println!("Device {device} drains; `ringfort status` tells how far it is. Then `ringfort device remove`.");
+            println!(
+                "Device {device} drains; `ringfort status` tells how far it is. Then `ringfort device remove`."
+            );
         }
         DeviceAction::Remove { target, device, force } => {
             let path = format!("/v1/devices/{device}?force={force}");

@@ -1,9 +1,9 @@
 //! The operator commands. Each asks the running `up` and prints what it says.
 
 pub(crate) mod device;
-mod show;
 pub(crate) mod ring;
 pub(crate) mod scrub;
+mod show;
 pub(crate) mod status;
 
 use anyhow::Context;

@@ -21,7 +21,9 @@ pub(crate) async fn run(args: &RingArgs) -> anyhow::Result<()> {
             }
             print_plan(&plan);
         }
-        RingAction::Apply(target) => act(target, "apply", "The change is in force; data move in the background.").await?,
+        RingAction::Apply(target) => {
+            act(target, "apply", "The change is in force; data move in the background.").await?
+        }
         RingAction::Pause(target) => act(target, "pause", "Data movement is paused.").await?,
         RingAction::Resume(target) => act(target, "resume", "Data move again.").await?,
         RingAction::Revert(target) => act(target, "revert", "The ring change is taken back.").await?,
@@ -43,7 +45,9 @@ fn print_view(view: &RingView) {
     };
     println!("Ring epoch {}, {} partitions{moving}\n", view.epoch, view.partitions);
     let rows = view.policies.iter().flat_map(|policy| {
-        let row = |(device, places): &(u32, u64)| vec![policy.policy.clone(), device.to_string(), places.to_string()];
+        let row = |(device, places): &(u32, u64)| {
+            vec![policy.policy.clone(), device.to_string(), places.to_string()]
+        };
         policy.devices.iter().map(row)
     });
     println!("{}", show::table(&["Policy", "Device", "Places"], &[1, 2], rows));

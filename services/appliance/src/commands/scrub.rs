@@ -16,7 +16,8 @@ pub(crate) async fn run(args: &ScrubArgs) -> anyhow::Result<()> {
         println!("A scrub runs; `ringfort status` tells how far it is.");
         return Ok(());
     }
-    let style = ProgressStyle::with_template("scrub [{bar:40}] {percent} %  {msg}").expect("a constant template");
+    let style =
+        ProgressStyle::with_template("scrub [{bar:40}] {percent} %  {msg}").expect("a constant template");
     let bar = ProgressBar::new(1000).with_style(style.progress_chars("=> "));
     let last = loop {
         let status: StatusReply = client.get("/v1/status").await?;

@@ -153,8 +153,10 @@ mod tests {
 
     #[test]
     fn shared_disks_are_told_once() {
-        let device = |id, others: &[u32]| DeviceStatus { id, shares_disk_with: others.to_vec(), ..Default::default() };
-        let lines = shared_disks(&[device(1, &[2, 3]), device(2, &[1, 3]), device(3, &[1, 2]), device(4, &[])]);
+        let device =
+            |id, others: &[u32]| DeviceStatus { id, shares_disk_with: others.to_vec(), ..Default::default() };
+        let lines =
+            shared_disks(&[device(1, &[2, 3]), device(2, &[1, 3]), device(3, &[1, 2]), device(4, &[])]);
         assert_eq!(lines.len(), 1);
         assert!(lines[0].starts_with("Devices 1, 2, 3 share one disk"));
     }

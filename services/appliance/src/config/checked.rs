@@ -1,8 +1,8 @@
 //! A value that keeps its fault, so that all faults of a file are told at once instead of the first.
 
 use super::Faults;
-use serde::de::{DeserializeOwned, Deserializer};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer};
 
 /// A setting that may be missing, right or wrong.
 #[derive(Debug)]
@@ -28,7 +28,13 @@ impl<T> Checked<T> {
     }
 
     /// Like [`Self::take`], and the value must also satisfy `rule`, which `words` describe.
-    pub(crate) fn take_if(self, name: &str, faults: &mut Faults, words: &str, rule: impl Fn(&T) -> bool) -> Option<T> {
+    pub(crate) fn take_if(
+        self,
+        name: &str,
+        faults: &mut Faults,
+        words: &str,
+        rule: impl Fn(&T) -> bool,
+    ) -> Option<T> {
         let value = self.take(name, faults)?;
         if !rule(&value) {
             faults.add(name, words);

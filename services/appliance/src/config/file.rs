@@ -156,9 +156,10 @@ impl Log {
     fn check(self, values: &mut Values, faults: &mut Faults) {
         refuse_unknown("log.", &self.unknown, faults);
         values.log_json = self.json.take("log.json", faults).unwrap_or_default();
-        values.log_filter = self.filter.take_if("log.filter", faults, "is no filter such as \"info\"", |filter| {
-            filter.parse::<tracing_subscriber::filter::EnvFilter>().is_ok()
-        });
+        values.log_filter =
+            self.filter.take_if("log.filter", faults, "is no filter such as \"info\"", |filter| {
+                filter.parse::<tracing_subscriber::filter::EnvFilter>().is_ok()
+            });
     }
 }
 
@@ -166,10 +167,13 @@ impl Http {
     fn check(self, values: &mut Values, faults: &mut Faults) {
         refuse_unknown("http.", &self.unknown, faults);
         let rule = "is not between 1 and 1000000";
-        values.connections_max =
-            self.connections_max.take_if("http.connections_max", faults, rule, |n| (1..=1_000_000).contains(n));
+        values.connections_max = self
+            .connections_max
+            .take_if("http.connections_max", faults, rule, |n| (1..=1_000_000).contains(n));
         let mut span = |value: Checked<Span>, name| {
-            value.take_if(name, faults, "is not longer than nothing", |span| !span.0.is_zero()).map(|span| span.0)
+            value
+                .take_if(name, faults, "is not longer than nothing", |span| !span.0.is_zero())
+                .map(|span| span.0)
         };
         values.head_timeout = span(self.head_timeout, "http.head_timeout");
         values.idle_timeout = span(self.idle_timeout, "http.idle_timeout");
@@ -182,14 +186,16 @@ impl Storage {
     fn check(self, values: &mut Values, faults: &mut Faults) {
         refuse_unknown("storage.", &self.unknown, faults);
         let rule = "is less than 8 MiB, too little to work with";
-        let memory = self.index_memory.take_if("storage.index_memory", faults, rule, |size| size.0 >= 8 << 20);
+        let memory =
+            self.index_memory.take_if("storage.index_memory", faults, rule, |size| size.0 >= 8 << 20);
         values.index_memory_bytes = memory.and_then(|size| usize::try_from(size.0).ok());
         values.reserve_bytes = self.reserve.take("storage.reserve", faults).map(|size| size.0);
         let rule = "is less than 1 MiB per second: repair would never end";
         let pace = self.pace_per_s.take_if("storage.pace_per_s", faults, rule, |size| size.0 >= 1 << 20);
         values.pace_bytes_per_s = pace.map(|size| size.0);
         let rule = "is less than a minute";
-        let every = self.scrub_every.take_if("storage.scrub_every", faults, rule, |span| span.0.as_secs() >= 60);
+        let every =
+            self.scrub_every.take_if("storage.scrub_every", faults, rule, |span| span.0.as_secs() >= 60);
         values.scrub_every = every.map(|span| span.0);
     }
 }
@@ -288,10 +294,20 @@ mod tests {
         "#,
         );
         for name in [
-            "bind", "port_base", "colour", "devices[0]", "devices[1]", "log.level", "http.connections_max",
-            "http.idle_timeout", "storage.index_memory",
+            "bind",
+            "port_base",
+            "colour",
+            "devices[0]",
+            "devices[1]",
+            "log.level",
+            "http.connections_max",
+            "http.idle_timeout",
+            "storage.index_memory",
         ] {
-            assert!(faults.iter().any(|fault| fault.starts_with(&format!("{name}:"))), "{name} in {faults:#?}");
+            assert!(
+                faults.iter().any(|fault| fault.starts_with(&format!("{name}:"))),
+                "{name} in {faults:#?}"
+            );
         }
         assert_eq!(faults.len(), 11, "{faults:#?}");
     }

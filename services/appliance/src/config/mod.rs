@@ -155,7 +155,8 @@ fn resolve_devices(
         if args.devices.is_some() {
             if asked.len() != remembered.len() {
                 let has = remembered.len();
-                remarks.push(format!("this folder has {has} devices; --devices counts on the first start only"));
+                remarks
+                    .push(format!("this folder has {has} devices; --devices counts on the first start only"));
             }
         } else {
             for device in unknown {

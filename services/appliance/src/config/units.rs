@@ -34,7 +34,9 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input).ok();
         let span = text.as_deref().and_then(parse_span).map(Self);
-        span.ok_or_else(|| D::Error::custom("is no duration: write a text such as \"250 ms\", \"30 s\" or \"7 d\""))
+        span.ok_or_else(|| {
+            D::Error::custom("is no duration: write a text such as \"250 ms\", \"30 s\" or \"7 d\"")
+        })
     }
 }
 
@@ -45,7 +47,11 @@ fn split(text: &str) -> Option<(f64, &str)> {
     Some((number, text[unit_at..].trim_start()))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked against 2^60 and never negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "checked against 2^60 and never negative"
+)]
 fn parse_size(text: &str) -> Option<ByteSize> {
     let (number, unit) = split(text)?;
     let factor: f64 = match unit {

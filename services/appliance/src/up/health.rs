@@ -43,7 +43,9 @@ impl Health {
             (&Method::GET | &Method::HEAD, "/metrics") => {
                 (StatusCode::OK, "text/plain; version=0.0.4", self.render().await)
             }
-            (&Method::GET | &Method::HEAD, "/health/live") => (StatusCode::OK, "text/plain", "live\n".to_owned()),
+            (&Method::GET | &Method::HEAD, "/health/live") => {
+                (StatusCode::OK, "text/plain", "live\n".to_owned())
+            }
             (&Method::GET | &Method::HEAD, "/health/ready") => {
                 let (status, text) = self.ready().await;
                 (status, "text/plain", text)

@@ -95,8 +95,9 @@ async fn serve(
     telemetry::keep_up(&metrics, &tasks);
     let health = Health::new(metrics);
     let answers = health.clone();
-    let metrics_server =
-        Server::start("metrics", metrics_port, small.clone(), &tasks, move |request| answers.clone().handle(request));
+    let metrics_server = Server::start("metrics", metrics_port, small.clone(), &tasks, move |request| {
+        answers.clone().handle(request)
+    });
 
     let opened = storage::open(&settings, data_dir.path(), &tasks);
     // A signal during a long recovery stops the process at once: opening always replays, so nothing is lost.
@@ -117,8 +118,13 @@ async fn serve(
     let endpoints: Vec<Endpoint> = [("s3", Service::S3), ("metrics", Service::Metrics)]
         .map(|(name, service)| Endpoint { service: name.to_owned(), url: settings.url(service) })
         .into();
-    let service =
-        AdminService::new(storage.node.clone(), Arc::clone(&data_dir), devices, endpoints.clone(), tasks.clone());
+    let service = AdminService::new(
+        storage.node.clone(),
+        Arc::clone(&data_dir),
+        devices,
+        endpoints.clone(),
+        tasks.clone(),
+    );
     let admin_server =
         Server::start("admin", admin_socket, small, &tasks, move |request| service.clone().handle(request));
 

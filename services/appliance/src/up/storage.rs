@@ -19,12 +19,14 @@ pub(super) struct Storage {
 /// Opens the devices in `settings` and starts their voters and reconcilers.
 pub(super) async fn open(settings: &Settings, data_dir: &Path, tasks: &TaskGroup) -> anyhow::Result<Storage> {
     let policies = settings.policies.iter().zip(0..);
-    let policies = policies.map(|(redundancy, id)| Policy::new(id, &redundancy.to_string(), *redundancy)).collect();
+    let policies =
+        policies.map(|(redundancy, id)| Policy::new(id, &redundancy.to_string(), *redundancy)).collect();
     let mut config = NodeConfig::new(data_dir, settings.devices.clone(), policies);
     config.index_memory_bytes = settings.index_memory_bytes;
     config.reserve_bytes = settings.reserve_bytes;
     config.reconcile = settings.reconcile.clone();
-    let node = StorageNode::open(config, Arc::new(ObjectModel::new())).await.context("cannot open the storage")?;
+    let node =
+        StorageNode::open(config, Arc::new(ObjectModel::new())).await.context("cannot open the storage")?;
     let objects = ObjectStore::new(
         Arc::new(node.meta()),
         Arc::new(node.chunks()),

@@ -243,18 +243,32 @@ impl Inner {
         let identity = DeviceIdentity::new(&self.identity.cluster, id, Incarnation(1), voter);
         let (path, made) = (device.path.clone(), identity.clone());
         self.blocking(move || local::format(&path, &made)).await??;
-        self.change_ring(|map| {
-            map.devices.insert(id, record);
-            Ok(())
-        })
-        .await?;
         let absent = LocalState::Absent("not opened yet".to_owned());
         let local = LocalDevice { path: device.path, state: absent, opened: None, away_since: None };
-        self.set_local(id, local.clone());
+        // Open before the ring names it, so that nothing meant for it goes to a stand-in.
         self.bring_in(id, &local, &identity).await?;
+        let joined = self.change_ring(|map| {
+            map.devices.insert(id, record);
+            Ok(())
+        });
+        if let Err(error) = joined.await {
+            self.let_go(id).await?;
+            return Err(error);
+        }
         drop(alone);
         self.reconcilers.wake_watch();
         Ok(id)
+    }
+
+    /// Closes a device that is no member of the cluster (any more). The caller holds `admin`.
+    async fn let_go(&self, id: DeviceId) -> Result<(), NodeError> {
+        let device = self.local.lock().remove(&id);
+        self.refresh_view();
+        self.host.remove_device(id).await;
+        match device.and_then(|device| device.engine().cloned()) {
+            Some(engine) => self.blocking(move || engine.close()).await,
+            None => Ok(()),
+        }
     }
 
     pub(crate) async fn drain_device(&self, id: DeviceId) -> Result<(), NodeError> {
@@ -280,7 +294,7 @@ impl Inner {
                 let reason = format!("device {id} is active: drain it first, or force the removal of a lost device");
                 return Err(NodeError::Refused { reason });
             }
-            let Some(engine) = engine.clone() else {
+            let Some(engine) = engine else {
                 let reason = format!("device {id} is not in service: force the removal if it is lost");
                 return Err(NodeError::Refused { reason });
             };
@@ -296,16 +310,11 @@ impl Inner {
             Ok(())
         })
         .await?;
-        self.local.lock().remove(&id);
-        self.refresh_view();
         // Its voters go while they can still take part in the change.
         if let Err(error) = self.settle_voters_alone().await {
             tracing::warn!(%error, "voters of the removed device are replaced later");
         }
-        self.host.remove_device(id).await;
-        if let Some(engine) = engine {
-            self.blocking(move || engine.close()).await?;
-        }
+        self.let_go(id).await?;
         drop(alone);
         self.reconcilers.wake_repair();
         self.reconcilers.wake_watch();

@@ -243,6 +243,7 @@ impl Pair {
         let id = match found {
             Some(ver) if ver.null => VersionId::Null,
             Some(ver) => VersionId::At(HybridTime(ver.stamp)),
+            None if !versions.iter().any(|ver| ver.null) => VersionId::Null,
             None => VersionId::At(HybridTime(5)),
         };
         let shard = self.shards[at];
@@ -253,6 +254,8 @@ impl Pair {
         if let Some(ver) = found {
             assert_eq!(deleted.marker, ver.marker);
             self.world.remove(at, key, index, &self.slot_ids.clone());
+            let again = Deleted::decode(&self.run(at, &command, Vec::new()).unwrap()).unwrap();
+            assert!(!again.existed, "what is gone is gone");
         }
     }
 
@@ -474,6 +477,7 @@ impl Pair {
                 seen.push((key.to_owned(), modified.0, version == VersionId::Null, marker, latest, size));
                 last = Some((key.to_owned(), version));
             }
+            assert!(seen.len() <= 10_000, "pages go ahead");
             let Some((key, version)) = last.filter(|_| page.truncated) else { break };
             (marker, after) = (key, Some(version));
         }
@@ -504,11 +508,21 @@ impl Pair {
             for key in KEYS {
                 self.check_latest(at, key);
             }
+            self.check_held(at);
         }
         assert!(living.is_disjoint(&condemned), "no blob is referred to and condemned");
         assert_eq!(living, self.world.referrers.keys().copied().collect());
         assert_eq!(condemned, self.world.condemned);
         assert_eq!(inline, self.world.inline);
+    }
+
+    /// What is held here of blobs at home elsewhere is exactly what versions refer to.
+    fn check_held(&self, at: usize) {
+        let held = self.slots[at].records.keys().filter(|key| key[0] == crate::keys::HELD);
+        let held: BTreeSet<_> = held.map(|key| key[1..].to_vec()).collect();
+        let blobs = self.world.shards[at].keys.values().flatten().flat_map(|ver| &ver.blobs);
+        let foreign = blobs.filter(|(blob, _)| blob.home() != self.slot_ids[at]);
+        assert_eq!(held, foreign.map(|(_, name)| name.as_bytes().to_vec()).collect());
     }
 
     fn check_latest(&self, at: usize, key: &str) {

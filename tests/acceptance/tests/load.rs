@@ -1,5 +1,7 @@
 //! A large file and many small ones, within the memory promised.
 
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use ringfort_acceptance::{Connection, Keys, Ledger, Server, body_of, read_back, stream_of};

@@ -1,5 +1,7 @@
 //! Bad and slow clients against a real port, by raw sockets.
 
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};

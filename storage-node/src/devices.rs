@@ -176,15 +176,26 @@ impl Inner {
         };
         let waiting: Vec<VoterId> = candidates.iter().filter(|(_, graced)| *graced).map(|(c, _)| c.voter).collect();
         let candidates: Vec<_> = candidates.into_iter().map(|(candidate, _)| candidate).collect();
-        let changes = voters::changes(&current, &candidates);
-        for (group, voters) in changes {
-            if current.get(&group).is_some_and(|voters| voters.iter().any(|voter| waiting.contains(voter))) {
-                continue;
-            }
+        let mut changes = voters::changes(&current, &candidates);
+        changes.retain(|group, _| {
+            !current.get(group).is_some_and(|voters| voters.iter().any(|voter| waiting.contains(voter)))
+        });
+        self.change_voters(changes).await
+    }
+
+    /// Changes the voters of several groups side by side: a change that unseats a leader waits for an election.
+    async fn change_voters(&self, changes: BTreeMap<GroupId, Vec<VoterId>>) -> Result<(), NodeError> {
+        let all = changes.iter().map(|(group, voters)| {
             tracing::info!(%group, ?voters, "the group's voters change");
-            self.host.change_voters(group, &voters).await?;
+            self.host.change_voters(*group, voters)
+        });
+        let mut result = Ok(());
+        for changed in futures_util::future::join_all(all).await {
+            if let Err(error) = changed {
+                result = Err(error.into());
+            }
         }
-        Ok(())
+        result
     }
 
     /// Gives a device whose voters lost their state a voter id of its own again.
@@ -330,9 +341,6 @@ impl Inner {
                 .map(|record| candidate(record, local.get(&record.id).is_some_and(|device| device.engine().is_some())))
                 .collect()
         };
-        for (group, voters) in voters::changes(&self.group_voters(), &candidates) {
-            self.host.change_voters(group, &voters).await?;
-        }
-        Ok(())
+        self.change_voters(voters::changes(&self.group_voters(), &candidates)).await
     }
 }

@@ -87,16 +87,38 @@ pub(crate) struct RingArgs {
 pub(crate) enum RingAction {
     /// Partitions per device and policy.
     Show(StatusArgs),
-    /// What the next ring change would move, and why, without making it.
-    Plan(StatusArgs),
-    /// Make the planned change.
-    Apply(Target),
+    /// What a change would move, and why, without making it.
+    Plan {
+        #[command(flatten)]
+        show: StatusArgs,
+        #[command(flatten)]
+        change: RingChange,
+    },
+    /// Show the plan of a change, and make it.
+    Apply {
+        #[command(flatten)]
+        target: Target,
+        #[command(flatten)]
+        change: RingChange,
+    },
     /// Hold the movement of data.
     Pause(Target),
     /// Let it go on.
     Resume(Target),
     /// Take the change back.
     Revert(Target),
+}
+
+/// A change of the ring; none means: what an earlier change left to do.
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+pub(crate) struct RingChange {
+    /// A new device: PATH[,zone=Z][,weight=W].
+    #[arg(long, value_name = "PATH[,zone=Z,weight=W]")]
+    pub(crate) add: Option<DeviceSpec>,
+    /// A device that gives its data away.
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) drain: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// A key's state: `None` for not there, else version and length of the body (see [`crate::body_of`]).
-pub type State = Option<(u64, usize)>;
+pub(crate) type State = Option<(u64, usize)>;
 
 /// Per key the states that the server may answer with: one, after an acknowledged request; more after requests with an unknown
 /// outcome.

@@ -1,6 +1,10 @@
 //! What no proper client sends, by raw sockets: a clear answer each, nothing stored, nothing leaked.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use bytes::Bytes;
 use ringfort_acceptance::{Connection, Keys, Server};

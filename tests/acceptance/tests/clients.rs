@@ -1,6 +1,10 @@
 //! Round trips with the clients that people use.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use ringfort_acceptance::{Server, Tool, stream_of, venv_program};
 use std::fs;

@@ -1,6 +1,10 @@
 //! The process killed, devices lost, bits flipped, the disk full: nothing acknowledged is lost, and it heals by itself.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use bytes::Bytes;
 use ringfort_acceptance::{

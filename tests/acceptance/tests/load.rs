@@ -1,6 +1,10 @@
 //! A large file and many small ones, within the memory promised.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use bytes::Bytes;
 use http_body_util::BodyExt;

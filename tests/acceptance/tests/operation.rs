@@ -1,6 +1,10 @@
 //! Starting, stopping, looking, and refusing what is wrong, as an operator meets it.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use bytes::Bytes;
 use ringfort_acceptance::{Connection, Server, body_of, read_back};

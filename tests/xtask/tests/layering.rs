@@ -1,6 +1,10 @@
 //! Dependencies point down. The levels are those of ARCHITECTURE.md.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use ringfort_xtask::{Member, members};
 

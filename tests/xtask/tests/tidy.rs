@@ -1,6 +1,10 @@
 //! What every file of the tree keeps to.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use ringfort_xtask::{files, members, root};
 use std::fs;

@@ -9,4 +9,4 @@ mod wire;
 pub(crate) use client::AdminClient;
 pub(crate) use server::AdminService;
 pub(crate) use socket::bind;
-pub(crate) use wire::{AddDevice, DeviceAdded, Endpoint, Failure, ProcessStatus, StatusReply};
+pub(crate) use wire::{AddDevice, DeviceAdded, Endpoint, PlanChange, StatusReply};

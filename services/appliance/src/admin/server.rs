@@ -1,6 +1,6 @@
 //! `up`'s end of the admin socket.
 
-use super::wire::{AddDevice, DeviceAdded, Endpoint, Failure, ProcessStatus, StatusReply};
+use super::wire::{AddDevice, DeviceAdded, Endpoint, Failure, PlanChange, ProcessStatus, StatusReply};
 use crate::config::DeviceSection;
 use crate::data_dir::DataDir;
 use crate::telemetry;
@@ -13,6 +13,7 @@ use ringfort_http::RequestId;
 use ringfort_runtime::TaskGroup;
 use ringfort_storage_node::{NodeError, StorageNode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -64,7 +65,7 @@ impl AdminService {
         let id = request.extensions().get::<RequestId>().copied();
         let inner = Arc::clone(&self.inner);
         let done = self.inner.tasks.spawn(async move { inner.route(request).await }).await;
-        let reply = done.unwrap_or_else(|_| Err(Refusal::Node(NodeError::Stopping)));
+        let reply = done.unwrap_or(Err(Refusal::Node(NodeError::Stopping)));
         let (status, body) = match reply {
             Ok(body) => (StatusCode::OK, body),
             Err(refusal) => {
@@ -88,7 +89,7 @@ impl Inner {
         match (request.method(), segments.as_slice()) {
             (&Method::GET, ["v1", "status"]) => to_json(&self.status().await),
             (&Method::GET, ["v1", "ring"]) => to_json(&node.ring().await?),
-            (&Method::GET, ["v1", "ring", "plan"]) => to_json(&node.ring_plan().await?),
+            (&Method::POST, ["v1", "ring", "plan"]) => self.plan(read_json(request).await?).await,
             (&Method::POST, ["v1", "ring", "pause"]) => to_json(&node.ring_pause().await?),
             (&Method::POST, ["v1", "ring", "resume"]) => to_json(&node.ring_resume().await?),
             (&Method::POST, ["v1", "ring", "revert"]) => to_json(&node.ring_revert().await?),
@@ -122,15 +123,19 @@ impl Inner {
         StatusReply { process, node: self.node.status().await }
     }
 
+    async fn plan(&self, change: PlanChange) -> Reply {
+        let plan = match change {
+            PlanChange { add: Some(add), .. } => {
+                self.node.plan_add(to_section(add)?.to_config(self.data_dir.path())).await?
+            }
+            PlanChange { drain: Some(device), .. } => self.node.plan_drain(DeviceId(device)).await?,
+            PlanChange { add: None, drain: None } => self.node.ring_plan().await?,
+        };
+        to_json(&plan)
+    }
+
     async fn add_device(&self, add: AddDevice) -> Reply {
-        let AddDevice { path, region, zone, node, weight } = add;
-        if !path.starts_with('/') {
-            return Err(Refusal::BadBody("the path is not absolute".to_owned()));
-        }
-        if !weight.is_none_or(crate::args::is_weight) {
-            return Err(Refusal::BadBody("the weight is not above 0 and at most 1000".to_owned()));
-        }
-        let section = DeviceSection { path: path.into(), region, zone, node, weight };
+        let section = to_section(add)?;
         let mut devices = self.devices.lock().await;
         // Remembered before it takes data: a crash in between leaves an unused folder in the list, never a device that the
         // next start does not open. The node refuses a folder that is in use.
@@ -165,6 +170,23 @@ impl Inner {
         }
         to_json(&())
     }
+}
+
+fn to_section(add: AddDevice) -> Result<DeviceSection, Refusal> {
+    let AddDevice { path, region, zone, node, weight } = add;
+    if !path.starts_with('/') {
+        return Err(Refusal::BadBody("the path is not absolute".to_owned()));
+    }
+    if !weight.is_none_or(crate::args::is_weight) {
+        return Err(Refusal::BadBody("the weight is not above 0 and at most 1000".to_owned()));
+    }
+    Ok(DeviceSection { path: path.into(), region, zone, node, weight })
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| Refusal::BadBody(error.to_string()))?.to_bytes();
+    serde_json::from_slice(&body).map_err(|error| Refusal::BadBody(error.to_string()))
 }
 
 impl Refusal {

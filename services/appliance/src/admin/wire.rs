@@ -39,6 +39,14 @@ pub(crate) struct AddDevice {
     pub(crate) weight: Option<f64>,
 }
 
+/// Body of `POST /v1/ring/plan`: the change to plan; none means what an earlier one left to do.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PlanChange {
+    pub(crate) add: Option<AddDevice>,
+    pub(crate) drain: Option<u32>,
+}
+
 /// Answer of `POST /v1/devices`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct DeviceAdded {

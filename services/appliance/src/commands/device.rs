@@ -18,10 +18,7 @@ pub(crate) async fn run(args: &DeviceArgs) -> anyhow::Result<()> {
             }
         }
         DeviceAction::Add { target, device } => {
-            let DeviceSpec { path, region, zone, node, weight } = device.clone();
-            let path = std::path::absolute(&path).context("the device's path")?;
-            let path = path.into_os_string().into_string().ok().context("the device's path is not UTF-8")?;
-            let add = AddDevice { path, region, zone, node, weight };
+            let add = to_wire(device)?;
             let added: DeviceAdded = AdminClient::new(&target.data).post("/v1/devices", &add).await?;
             println!("Device {} is in the ring; data move to it in the background.", added.device);
         }
@@ -39,4 +36,12 @@ pub(crate) async fn run(args: &DeviceArgs) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A device as it goes over the admin socket: the server has another working folder, so the path is absolute.
+pub(super) fn to_wire(device: &DeviceSpec) -> anyhow::Result<AddDevice> {
+    let DeviceSpec { path, region, zone, node, weight } = device.clone();
+    let path = std::path::absolute(&path).context("the device's path")?;
+    let path = path.into_os_string().into_string().ok().context("the device's path is not UTF-8")?;
+    Ok(AddDevice { path, region, zone, node, weight })
 }

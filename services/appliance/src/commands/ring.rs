@@ -1,8 +1,8 @@
 //! `ringfort ring`: show it, plan a change, hold or take back one.
 
-use super::show;
-use crate::admin::AdminClient;
-use crate::args::{RingAction, RingArgs, Target};
+use super::{device, show};
+use crate::admin::{AdminClient, DeviceAdded, PlanChange};
+use crate::args::{RingAction, RingArgs, RingChange, Target};
 use ringfort_storage_node::{RingPlan, RingView};
 
 pub(crate) async fn run(args: &RingArgs) -> anyhow::Result<()> {
@@ -14,19 +14,42 @@ pub(crate) async fn run(args: &RingArgs) -> anyhow::Result<()> {
             }
             print_view(&view);
         }
-        RingAction::Plan(args) => {
-            let plan: RingPlan = AdminClient::new(&args.target.data).get("/v1/ring/plan").await?;
+        RingAction::Plan { show: args, change } => {
+            let plan = plan(&args.target, change).await?;
             if args.json {
                 return show::json(&plan);
             }
             print_plan(&plan);
         }
-        RingAction::Apply(target) => {
-            act(target, "apply", "The change is in force; data move in the background.").await?
-        }
+        RingAction::Apply { target, change } => apply(target, change).await?,
         RingAction::Pause(target) => act(target, "pause", "Data movement is paused.").await?,
         RingAction::Resume(target) => act(target, "resume", "Data move again.").await?,
         RingAction::Revert(target) => act(target, "revert", "The ring change is taken back.").await?,
+    }
+    Ok(())
+}
+
+async fn plan(target: &Target, change: &RingChange) -> anyhow::Result<RingPlan> {
+    let add = change.add.as_ref().map(device::to_wire).transpose()?;
+    let change = PlanChange { add, drain: change.drain };
+    AdminClient::new(&target.data).post("/v1/ring/plan", &change).await
+}
+
+/// Shows the plan, then makes the change it is of. What an earlier change left to do goes on by itself.
+async fn apply(target: &Target, change: &RingChange) -> anyhow::Result<()> {
+    print_plan(&plan(target, change).await?);
+    let client = AdminClient::new(&target.data);
+    if let Some(spec) = &change.add {
+        let added: DeviceAdded = client.post("/v1/devices", &device::to_wire(spec)?).await?;
+        println!(
+            "\nThe change is in force: device {} is in the ring; data move in the background.",
+            added.device
+        );
+    } else if let Some(device) = change.drain {
+        let () = client.post(&format!("/v1/devices/{device}/drain"), &()).await?;
+        println!("\nThe change is in force: device {device} drains in the background.");
+    } else {
+        println!("\nNothing to apply: give --add or --drain.");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use ringfort_core::Redundancy;
 use ringfort_http::Limits;
 use ringfort_storage_node::{DeviceConfig, ReconcileConfig};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const DEVICES_DEFAULT: u32 = 4;
@@ -20,7 +20,6 @@ const DEVICES_DEFAULT: u32 = 4;
 /// Everything `up` needs to know.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) data_dir: PathBuf,
     pub(crate) devices: Vec<DeviceConfig>,
     pub(crate) policies: Vec<Redundancy>,
     pub(crate) bind: IpAddr,
@@ -38,8 +37,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Puts the layers together. `remembered` are the devices the folder already has.
+    /// Puts the layers together. `data_dir` is absolute; `remembered` are the devices the folder already has.
     pub(crate) fn resolve(
+        data_dir: &Path,
         args: &UpArgs,
         file: ConfigFile,
         remembered: Option<&[DeviceSection]>,
@@ -74,8 +74,7 @@ impl Settings {
         };
         faults.into_result()?;
         Ok(Self {
-            data_dir: args.data.clone(),
-            devices: devices.into_iter().map(|device| device.to_config(&args.data)).collect(),
+            devices: devices.into_iter().map(|device| device.to_config(data_dir)).collect(),
             policies,
             bind,
             public_host,

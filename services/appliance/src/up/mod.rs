@@ -36,7 +36,7 @@ pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
     let file = read_config(args)?;
     let data_dir = Arc::new(DataDir::open(&args.data)?);
     let remembered = data_dir.devices()?;
-    let settings = Settings::resolve(args, file, remembered.as_deref())?;
+    let settings = Settings::resolve(data_dir.path(), args, file, remembered.as_deref())?;
     telemetry::start_logging(settings.log_json, &settings.log_filter);
     let metrics = telemetry::start_metrics().context("cannot start the metrics recorder")?;
     for remark in &settings.remarks {

@@ -128,8 +128,13 @@ impl NodeConfig {
                 faults.push(format!("device folder {path}: {error}"));
             }
             for (what, name) in [("region", &device.region), ("zone", &device.zone), ("node", &device.node)] {
-                if name.is_empty() || name.len() > ringfort_ring::NAME_BYTES_MAX || name.chars().any(char::is_control) {
-                    faults.push(format!("device folder {path}: the {what} name is empty, too long or has odd characters"));
+                if name.is_empty()
+                    || name.len() > ringfort_ring::NAME_BYTES_MAX
+                    || name.chars().any(char::is_control)
+                {
+                    faults.push(format!(
+                        "device folder {path}: the {what} name is empty, too long or has odd characters"
+                    ));
                 }
             }
         }

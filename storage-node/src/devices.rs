@@ -50,10 +50,13 @@ impl Inner {
             return self.take_out(id, LocalState::Failed(reason.to_string())).await;
         }
         let (path, cluster) = (device.path.clone(), self.identity.cluster.clone());
-        let (place, folder) = self.blocking(move || (local::store_place(&path), local::look(&path, &cluster))).await?;
+        let (place, folder) =
+            self.blocking(move || (local::store_place(&path), local::look(&path, &cluster))).await?;
         let incarnation = self.map.load().devices.get(&id).map(|record| record.incarnation);
         let reason = match folder {
-            Ok(Folder::Ours(identity)) if identity.device == id && Some(identity.incarnation) == incarnation => {
+            Ok(Folder::Ours(identity))
+                if identity.device == id && Some(identity.incarnation) == incarnation =>
+            {
                 if place.is_some() && place == device.opened {
                     return Ok(());
                 }
@@ -74,7 +77,10 @@ impl Inner {
             tracing::error!(device = %id, path = %device.path.display(), reason, "the device is out of service");
         }
         metrics::counter!("ringfort_devices_lost_total").increment(1);
-        self.set_local(id, LocalDevice { path: device.path.clone(), state, opened: None, away_since: Some(boot_time()) });
+        self.set_local(
+            id,
+            LocalDevice { path: device.path.clone(), state, opened: None, away_since: Some(boot_time()) },
+        );
         self.host.remove_device(id).await;
         if let Some(engine) = device.engine().cloned() {
             self.blocking(move || engine.close()).await?;
@@ -87,10 +93,12 @@ impl Inner {
     async fn try_reformat(&self, id: DeviceId, device: &LocalDevice) -> Result<(), NodeError> {
         let _alone = self.admin.lock().await;
         let mut map = ClusterMap::clone(&self.map.load());
-        let Some(record) = map.devices.get_mut(&id).filter(|record| record.state != DeviceState::Removed) else {
+        let Some(record) = map.devices.get_mut(&id).filter(|record| record.state != DeviceState::Removed)
+        else {
             return Ok(());
         };
-        let (path, cluster, own_mount) = (device.path.clone(), self.identity.cluster.clone(), record.own_mount);
+        let (path, cluster, own_mount) =
+            (device.path.clone(), self.identity.cluster.clone(), record.own_mount);
         let looked = self.blocking(move || {
             let mounted = local::is_own_mount(&path) || !own_mount;
             local::look(&path, &cluster).map(|folder| (folder, mounted))
@@ -101,7 +109,8 @@ impl Inner {
             (Folder::Blank, true) => {
                 record.incarnation = Incarnation(record.incarnation.0 + 1);
                 record.voter = map.counters.take_voter();
-                let identity = DeviceIdentity::new(&self.identity.cluster, id, record.incarnation, record.voter);
+                let identity =
+                    DeviceIdentity::new(&self.identity.cluster, id, record.incarnation, record.voter);
                 // The cluster knows of the new incarnation before it exists: its numbers can never be given out twice.
                 self.commit(map).await?;
                 let (path, made) = (device.path.clone(), identity.clone());
@@ -123,7 +132,12 @@ impl Inner {
     }
 
     /// Opens the engine of a formatted folder and puts it into service. The caller holds `admin`.
-    async fn bring_in(&self, id: DeviceId, device: &LocalDevice, identity: &DeviceIdentity) -> Result<(), NodeError> {
+    async fn bring_in(
+        &self,
+        id: DeviceId,
+        device: &LocalDevice,
+        identity: &DeviceIdentity,
+    ) -> Result<(), NodeError> {
         let (path, config) = (device.path.clone(), self.engine_config.clone());
         let opened = self.blocking(move || {
             local::open_engine(id, &path, config).map(|(engine, _)| (engine, local::store_place(&path)))
@@ -174,7 +188,8 @@ impl Inner {
                 })
                 .collect()
         };
-        let waiting: Vec<VoterId> = candidates.iter().filter(|(_, graced)| *graced).map(|(c, _)| c.voter).collect();
+        let waiting: Vec<VoterId> =
+            candidates.iter().filter(|(_, graced)| *graced).map(|(c, _)| c.voter).collect();
         let candidates: Vec<_> = candidates.into_iter().map(|(candidate, _)| candidate).collect();
         let mut changes = voters::changes(&current, &candidates);
         changes.retain(|group, _| {
@@ -207,7 +222,8 @@ impl Inner {
             let Some(engine) = device.engine().cloned() else { continue };
             let Some(voter) = self.map.load().devices.get(&id).map(|record| record.voter) else { continue };
             let stopped = status.iter().any(|group| {
-                group.leader.is_some() && group.voters.iter().any(|member| member.voter == voter && !member.running)
+                group.leader.is_some()
+                    && group.voters.iter().any(|member| member.voter == voter && !member.running)
             });
             if !stopped {
                 continue;
@@ -218,7 +234,9 @@ impl Inner {
             }
             let mut map = ClusterMap::clone(&self.map.load());
             let fresh = map.counters.take_voter();
-            let Some(record) = map.devices.get_mut(&id).filter(|record| record.voter == voter) else { continue };
+            let Some(record) = map.devices.get_mut(&id).filter(|record| record.voter == voter) else {
+                continue;
+            };
             record.voter = fresh;
             let identity = DeviceIdentity::new(&self.identity.cluster, id, record.incarnation, fresh);
             tracing::warn!(device = %id, old = %voter, new = %fresh, "voters lost their state: the device votes anew");
@@ -302,7 +320,8 @@ impl Inner {
         let engine = self.local.lock().get(&id).and_then(|device| device.engine().cloned());
         if !force {
             if record.state != DeviceState::Draining {
-                let reason = format!("device {id} is active: drain it first, or force the removal of a lost device");
+                let reason =
+                    format!("device {id} is active: drain it first, or force the removal of a lost device");
                 return Err(NodeError::Refused { reason });
             }
             let Some(engine) = engine else {
@@ -338,7 +357,9 @@ impl Inner {
             let (map, local) = (self.map.load(), self.local.lock());
             let counted = map.devices.values().filter(|record| record.state != DeviceState::Removed);
             counted
-                .map(|record| candidate(record, local.get(&record.id).is_some_and(|device| device.engine().is_some())))
+                .map(|record| {
+                    candidate(record, local.get(&record.id).is_some_and(|device| device.engine().is_some()))
+                })
                 .collect()
         };
         self.change_voters(voters::changes(&self.group_voters(), &candidates)).await

@@ -169,7 +169,8 @@ fn load<T: Identity>(path: &Path) -> Result<Option<T>, NodeError> {
         Err(source) => return Err(NodeError::io("read", path, source)),
     };
     let damaged = |reason: String| NodeError::Damaged { path: path.to_owned(), reason };
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
     let format = value.get("format").and_then(serde_json::Value::as_u64);
     let format = format.and_then(|format| u32::try_from(format).ok());
     let format = format.ok_or_else(|| damaged("it names no format".to_owned()))?;

@@ -136,8 +136,11 @@ impl Inner {
                 Some(LocalState::Absent(reason)) => Standing::Absent(reason.clone()),
                 None => Standing::Absent("its folder was not given to this process".to_owned()),
             };
-            let place =
-                DevicePlace { region: record.region.clone(), zone: record.zone.clone(), node: record.node.clone() };
+            let place = DevicePlace {
+                region: record.region.clone(),
+                zone: record.zone.clone(),
+                node: record.node.clone(),
+            };
             let handle = handles.entry(record.id).or_insert_with(|| {
                 DeviceHandle::new(record.id, record.incarnation, place.clone(), member, standing.clone())
             });

@@ -30,5 +30,6 @@ pub use error::NodeError;
 pub use node::StorageNode;
 pub use ring_view::{DevicePlan, PolicyPlaces, PolicyPlan, RingPlan, RingView};
 pub use status::{
-    DeviceStatus, GroupHealth, NodeStatus, PolicyStatus, Progress, RedundancyStatus, Safety, SafetyLevel, ScrubStatus,
+    DeviceStatus, GroupHealth, NodeStatus, PolicyStatus, Progress, RedundancyStatus, Safety, SafetyLevel,
+    ScrubStatus,
 };

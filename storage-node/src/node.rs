@@ -34,7 +34,9 @@ impl StorageNode {
             let path = device.path.display().to_string();
             match node.add_device(device).await {
                 Ok(id) => tracing::info!(path, device = %id, "a new folder was added as a device"),
-                Err(error) => tracing::warn!(path, %error, "a new folder was not added; add it when this is settled"),
+                Err(error) => {
+                    tracing::warn!(path, %error, "a new folder was not added; add it when this is settled")
+                }
             }
         }
         reconcile::start(&node.inner);

@@ -60,8 +60,7 @@ pub(crate) async fn open(
         unmatched: Vec::new(),
     };
     opening.look().await?;
-    let result =
-        if opening.identity.formed { opening.restart().await } else { opening.first_start().await };
+    let result = if opening.identity.formed { opening.restart().await } else { opening.first_start().await };
     match result {
         Ok((session, records, map)) => {
             let fresh = opening.settle(&map)?;
@@ -93,7 +92,10 @@ impl Opening {
     async fn look(&mut self) -> Result<(), NodeError> {
         let (devices, cluster) = (self.config.devices.clone(), self.identity.cluster.clone());
         let looked = self.tasks.background.spawn_blocking(move || {
-            devices.into_iter().map(|device| local::look(&device.path, &cluster).map(|folder| (device, folder))).collect()
+            devices
+                .into_iter()
+                .map(|device| local::look(&device.path, &cluster).map(|folder| (device, folder)))
+                .collect()
         });
         let looked: Result<Vec<_>, NodeError> = looked.await.map_err(|_| NodeError::Stopping)?;
         for (device, folder) in looked? {
@@ -102,7 +104,11 @@ impl Opening {
                     if let Some(other) = self.local.get(&identity.device) {
                         return Err(NodeError::OtherDevice {
                             path: device.path,
-                            found: format!("device {}, which is also in {}", identity.device, other.path.display()),
+                            found: format!(
+                                "device {}, which is also in {}",
+                                identity.device,
+                                other.path.display()
+                            ),
                             wanted: "another device".to_owned(),
                         });
                     }
@@ -128,7 +134,8 @@ impl Opening {
             if known.is_none() {
                 next += 1;
             }
-            records.insert(id, record_of(&self.config, &device, id, Incarnation(1), VoterId(u64::from(id.0)))?);
+            records
+                .insert(id, record_of(&self.config, &device, id, Incarnation(1), VoterId(u64::from(id.0)))?);
         }
         if let Some((_, Some(error))) = take_first(&mut self.unmatched, |(_, error)| error.is_some()) {
             return Err(error);
@@ -137,8 +144,10 @@ impl Opening {
         let seed = self.identity.ring_seed(&self.config.data_dir)?;
         let (policies, power) = (self.config.policies.clone(), self.config.ring_power);
         let specs: Vec<_> = records.values().map(DeviceRecord::spec).collect();
-        let planned =
-            self.tasks.background.spawn_blocking(move || rings::first(&policies, &specs, seed, power).map(|r| (r, policies)));
+        let planned = self
+            .tasks
+            .background
+            .spawn_blocking(move || rings::first(&policies, &specs, seed, power).map(|r| (r, policies)));
         let (rings, policies) = planned.await.map_err(|_| NodeError::Stopping)??;
         let slots = ClusterMap::first_slots(GROUP_COUNT_DEFAULT);
         let mut map = ClusterMap { version: 0, counters, policies, devices: records, rings, slots };
@@ -170,7 +179,8 @@ impl Opening {
             let formatted = self.tasks.background.spawn_blocking(move || local::format(&path, &made));
             formatted.await.map_err(|_| NodeError::Stopping)??;
             let state = LocalState::Absent("not opened yet".to_owned());
-            self.local.insert(record.id, LocalDevice { path: device.path, state, opened: None, away_since: None });
+            self.local
+                .insert(record.id, LocalDevice { path: device.path, state, opened: None, away_since: None });
             self.identities.insert(record.id, identity);
         }
         Ok(())
@@ -302,11 +312,14 @@ impl Opening {
         for (device, error) in std::mem::take(&mut self.unmatched) {
             let name = local::path_name(&self.config.data_dir, &device);
             let known = map.devices.values().find(|record| {
-                record.path == name && record.state != DeviceState::Removed && !self.local.contains_key(&record.id)
+                record.path == name
+                    && record.state != DeviceState::Removed
+                    && !self.local.contains_key(&record.id)
             });
             match (known, error) {
                 (Some(record), error) => {
-                    let reason = error.map_or_else(|| "its folder is empty".to_owned(), |error| error.to_string());
+                    let reason =
+                        error.map_or_else(|| "its folder is empty".to_owned(), |error| error.to_string());
                     let state = LocalState::Absent(reason);
                     let away_since = Some(boot_time());
                     let local = LocalDevice { path: device.path, state, opened: None, away_since };
@@ -324,7 +337,10 @@ impl Opening {
         self.host.shutdown().await;
         self.tasks.meta.stop().await;
         let engines: Vec<_> = self.local.values().filter_map(|local| local.engine().cloned()).collect();
-        let closing = self.tasks.background.spawn_blocking(move || engines.iter().for_each(ringfort_engine::Engine::close));
+        let closing = self
+            .tasks
+            .background
+            .spawn_blocking(move || engines.iter().for_each(ringfort_engine::Engine::close));
         if closing.await.is_err() {
             tracing::warn!("closing an engine failed");
         }

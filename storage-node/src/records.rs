@@ -153,7 +153,8 @@ impl ClusterMap {
                 map.devices.insert(device.id, device);
             } else if let Some(policy) = key.strip_prefix("map/ring/") {
                 let policy = policy.parse().map_err(|_| bad(key, "no policy number"))?;
-                let ring = RingState::decode(get(records, key)?).map_err(|error| bad(key, &error.to_string()))?;
+                let ring =
+                    RingState::decode(get(records, key)?).map_err(|error| bad(key, &error.to_string()))?;
                 map.rings.insert(policy, ring);
             }
         }
@@ -173,7 +174,10 @@ fn open<T: DeserializeOwned>(records: &BTreeMap<String, Vec<u8>>, key: &str) -> 
     let bytes = get(records, key)?;
     let format: Format = serde_json::from_slice(bytes).map_err(|error| bad(key, &error.to_string()))?;
     if format.format > FORMAT {
-        return Err(bad(key, &format!("it has format {}, this program knows formats up to {FORMAT}", format.format)));
+        return Err(bad(
+            key,
+            &format!("it has format {}, this program knows formats up to {FORMAT}", format.format),
+        ));
     }
     let sealed: Sealed<T> = serde_json::from_slice(bytes).map_err(|error| bad(key, &error.to_string()))?;
     Ok(sealed.record)
@@ -214,7 +218,11 @@ impl Records {
     }
 
     /// Writes what differs between `old` and `new` in one transaction and gives `new` its version.
-    pub(crate) async fn commit(&self, old: Option<&ClusterMap>, new: &mut ClusterMap) -> Result<(), NodeError> {
+    pub(crate) async fn commit(
+        &self,
+        old: Option<&ClusterMap>,
+        new: &mut ClusterMap,
+    ) -> Result<(), NodeError> {
         let before = old.map_or_else(|| Ok(BTreeMap::new()), ClusterMap::encode)?;
         new.version = old.map_or(1, |old| old.version + 1);
         let after = new.encode()?;
@@ -230,9 +238,9 @@ impl Records {
         let check = Expected { key: VERSION_KEY.to_vec(), value: expected };
         match self.kv.transaction(&[check], &writes).await? {
             KvOutcome::Done => Ok(()),
-            KvOutcome::Mismatch { .. } => {
-                Err(NodeError::Refused { reason: "the cluster map was changed by someone else meanwhile".to_owned() })
-            }
+            KvOutcome::Mismatch { .. } => Err(NodeError::Refused {
+                reason: "the cluster map was changed by someone else meanwhile".to_owned(),
+            }),
         }
     }
 }
@@ -271,8 +279,12 @@ mod tests {
             rings: BTreeMap::from([(0, RingState::first(plan.table))]),
             slots: ClusterMap::first_slots(8),
         };
-        let mut records: BTreeMap<String, Vec<u8>> =
-            map.encode().unwrap().into_iter().map(|(key, value)| (String::from_utf8(key).unwrap(), value)).collect();
+        let mut records: BTreeMap<String, Vec<u8>> = map
+            .encode()
+            .unwrap()
+            .into_iter()
+            .map(|(key, value)| (String::from_utf8(key).unwrap(), value))
+            .collect();
         records.insert("map/version".to_owned(), b"4".to_vec());
         assert_eq!(ClusterMap::decode(&records).unwrap(), map);
 

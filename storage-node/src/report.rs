@@ -169,12 +169,24 @@ fn verdict(status: &NodeStatus) -> Safety {
     found.sort_by_key(|(level, _)| std::cmp::Reverse(severity(*level)));
     let level = found.first().map_or(SafetyLevel::Safe, |(level, _)| *level);
     let summary = match level {
-        SafetyLevel::Safe => "Your data is safe: everything is readable and has all the redundancy it should have.",
-        SafetyLevel::Degraded => "Your data is readable, but for now it has less redundancy than it should have.",
-        SafetyLevel::Unavailable => "Some data cannot be read or written at the moment; nothing is known to be lost.",
-        SafetyLevel::Lost => "Some data cannot be read although every device answers: it is lost unless a device returns.",
+        SafetyLevel::Safe => {
+            "Your data is safe: everything is readable and has all the redundancy it should have."
+        }
+        SafetyLevel::Degraded => {
+            "Your data is readable, but for now it has less redundancy than it should have."
+        }
+        SafetyLevel::Unavailable => {
+            "Some data cannot be read or written at the moment; nothing is known to be lost."
+        }
+        SafetyLevel::Lost => {
+            "Some data cannot be read although every device answers: it is lost unless a device returns."
+        }
     };
-    Safety { level, summary: summary.to_owned(), reasons: found.into_iter().map(|(_, reason)| reason).collect() }
+    Safety {
+        level,
+        summary: summary.to_owned(),
+        reasons: found.into_iter().map(|(_, reason)| reason).collect(),
+    }
 }
 
 fn metadata(status: &NodeStatus, findings: &mut Findings) {
@@ -186,13 +198,17 @@ fn metadata(status: &NodeStatus, findings: &mut Findings) {
     let f = status.policies.iter().map(|policy| usize::from(policy.f)).max().unwrap_or(0);
     let fewest = status.groups.iter().map(|group| group.devices.len()).min().unwrap_or(0);
     findings.add(fewest < 2 * f + 1, SafetyLevel::Degraded, || {
-        format!("Metadata groups have {fewest} voters where {} are needed to survive the loss of {f} devices.", 2 * f + 1)
+        format!(
+            "Metadata groups have {fewest} voters where {} are needed to survive the loss of {f} devices.",
+            2 * f + 1
+        )
     });
 }
 
 fn stored_data(status: &NodeStatus, findings: &mut Findings) {
     let redundancy = &status.redundancy;
-    let complete = status.devices.iter().all(|device| matches!(device.health.as_str(), "in-service" | "full"));
+    let complete =
+        status.devices.iter().all(|device| matches!(device.health.as_str(), "in-service" | "full"));
     let level = if complete { SafetyLevel::Lost } else { SafetyLevel::Unavailable };
     findings.add(redundancy.unreadable > 0, level, || {
         format!("{} chunks have too few good pieces left to be read.", redundancy.unreadable)
@@ -213,8 +229,11 @@ fn devices_and_policies(status: &NodeStatus, findings: &mut Findings) {
     for device in &status.devices {
         let reason = device.reason.as_deref().unwrap_or("");
         let out = matches!(device.health.as_str(), "failed" | "absent");
-        findings.add(out, SafetyLevel::Degraded, || format!("Device {} is {}: {reason}.", device.id, device.health));
-        findings.add(device.health == "full", SafetyLevel::Degraded, || format!("Device {} is full.", device.id));
+        findings.add(out, SafetyLevel::Degraded, || {
+            format!("Device {} is {}: {reason}.", device.id, device.health)
+        });
+        findings
+            .add(device.health == "full", SafetyLevel::Degraded, || format!("Device {} is full.", device.id));
     }
     for policy in &status.policies {
         findings.add(!policy.promise_holds, SafetyLevel::Degraded, || {
@@ -228,8 +247,12 @@ fn devices_and_policies(status: &NodeStatus, findings: &mut Findings) {
             format!("Policy {} ({}) survives the loss of no device.", policy.name, policy.redundancy)
         });
     }
-    let shared: Vec<u32> =
-        status.devices.iter().filter(|device| !device.shares_disk_with.is_empty()).map(|device| device.id).collect();
+    let shared: Vec<u32> = status
+        .devices
+        .iter()
+        .filter(|device| !device.shares_disk_with.is_empty())
+        .map(|device| device.id)
+        .collect();
     findings.add(!shared.is_empty(), SafetyLevel::Safe, || {
         format!("Devices {shared:?} share a disk and would fail together.")
     });

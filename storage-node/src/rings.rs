@@ -87,8 +87,12 @@ fn step(
 
 /// Device states after a revert: as the restored tables have them; a device they do not know is emptied again.
 fn restore_states(map: &mut ClusterMap) {
-    let known: BTreeMap<DeviceId, DeviceState> =
-        map.rings.values().flat_map(|ring| ring.current().specs()).map(|spec| (spec.id, spec.state)).collect();
+    let known: BTreeMap<DeviceId, DeviceState> = map
+        .rings
+        .values()
+        .flat_map(|ring| ring.current().specs())
+        .map(|spec| (spec.id, spec.state))
+        .collect();
     for device in map.devices.values_mut().filter(|device| device.state != DeviceState::Removed) {
         device.state = known.get(&device.id).copied().unwrap_or(DeviceState::Draining);
     }
@@ -142,7 +146,9 @@ impl Inner {
             RingStep::Pause => {
                 step(&mut map, &[Phase::Applying], "no ring change is under way", RingState::pause)?;
             }
-            RingStep::Resume => step(&mut map, &[Phase::Paused], "no ring change is paused", RingState::resume)?,
+            RingStep::Resume => {
+                step(&mut map, &[Phase::Paused], "no ring change is paused", RingState::resume)?
+            }
             RingStep::Revert => {
                 let phases = [Phase::Applying, Phase::Paused];
                 step(&mut map, &phases, "no ring change is under way", RingState::revert)?;

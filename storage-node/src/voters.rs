@@ -27,7 +27,10 @@ pub(crate) fn voters_wanted(count: usize) -> usize {
 /// The first voters of `groups`: as spread and as even as can be.
 pub(crate) fn first(groups: &[GroupId], candidates: &[Candidate]) -> BTreeMap<GroupId, Vec<VoterId>> {
     let mut load = BTreeMap::new();
-    groups.iter().map(|group| (*group, choose(Vec::new(), candidates, voters_wanted(candidates.len()), &mut load))).collect()
+    groups
+        .iter()
+        .map(|group| (*group, choose(Vec::new(), candidates, voters_wanted(candidates.len()), &mut load)))
+        .collect()
 }
 
 /// What the voters of each group should be, given what they are. Groups that need no change, or cannot be changed now,
@@ -83,7 +86,8 @@ fn choose(
         let free = candidates.iter().filter(|c| c.present && !c.leaving);
         let free = free.filter(|c| !chosen.iter().any(|other| other.device == c.device));
         let next = free.min_by_key(|c| {
-            let shares = |same: fn(&Candidate, &Candidate) -> bool| chosen.iter().filter(|o| same(o, c)).count();
+            let shares =
+                |same: fn(&Candidate, &Candidate) -> bool| chosen.iter().filter(|o| same(o, c)).count();
             (
                 shares(|a, b| a.place.0 == b.place.0),
                 shares(|a, b| (&a.place.0, &a.place.1) == (&b.place.0, &b.place.1)),
@@ -124,7 +128,8 @@ mod tests {
         let voters = first(&groups(), &devices);
         let mut load = BTreeMap::new();
         for voters in voters.values() {
-            let mut seen: Vec<&str> = voters.iter().map(|v| zones[usize::try_from(v.0).unwrap() - 1]).collect();
+            let mut seen: Vec<&str> =
+                voters.iter().map(|v| zones[usize::try_from(v.0).unwrap() - 1]).collect();
             seen.sort_unstable();
             assert_eq!(seen, ["a", "b", "c"]);
             voters.iter().for_each(|voter| *load.entry(*voter).or_insert(0) += 1);

@@ -1,5 +1,7 @@
 //! A whole node on temporary folders: first start, restart, lost and wiped devices, ring changes, garbage, orphans, damage.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod rig;
 
 use rig::{Rig, body, eventually, node_config, remove_contents};
@@ -46,7 +48,8 @@ async fn folders_that_belong_elsewhere_are_refused() {
     assert!(matches!(error, NodeError::NotADevice { .. }), "{error}");
     assert_eq!(std::fs::read_dir(foreign.path()).unwrap().count(), 1);
 
-    let config = node_config(other.path(), vec![DeviceConfig::new(other.path().join("d"))], &["replicated:3"]);
+    let config =
+        node_config(other.path(), vec![DeviceConfig::new(other.path().join("d"))], &["replicated:3"]);
     let error = rig::open(config).await.err().unwrap();
     assert!(matches!(error, NodeError::Ring { .. }) && error.to_string().contains("replicated:3"), "{error}");
 
@@ -77,7 +80,8 @@ async fn a_wiped_device_is_made_whole_again() {
         rig.read_all().await;
         eventually("the pieces and voters are back", async || {
             let status = rig.node().status().await;
-            status.devices[1].chunks == chunks && status.groups.iter().all(|g| g.quorum && g.devices.len() == 3)
+            status.devices[1].chunks == chunks
+                && status.groups.iter().all(|g| g.quorum && g.devices.len() == 3)
         })
         .await;
         rig.eventually_safe().await;
@@ -99,7 +103,10 @@ async fn a_device_wiped_while_the_node_is_down_is_made_whole_again() {
     std::fs::remove_dir_all(rig.device_path(3)).unwrap();
     rig.reopen().await;
     rig.read_all().await;
-    eventually("the device is formatted anew", async || rig.node().status().await.devices[2].incarnation == 2).await;
+    eventually("the device is formatted anew", async || {
+        rig.node().status().await.devices[2].incarnation == 2
+    })
+    .await;
     rig.eventually_safe().await;
     rig.stop().await;
 }
@@ -125,7 +132,8 @@ async fn devices_come_and_go() {
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
     rig.node().drain_device(DeviceId(1)).await.unwrap();
     rig.write_some(5, 0, 50_000).await;
-    eventually("the device is empty", async || rig.node().remove_device(DeviceId(1), false).await.is_ok()).await;
+    eventually("the device is empty", async || rig.node().remove_device(DeviceId(1), false).await.is_ok())
+        .await;
     rig.read_all().await;
     let status = rig.node().status().await;
     assert_eq!(status.devices.iter().map(|device| device.id).collect::<Vec<_>>(), [2, 3, 4]);

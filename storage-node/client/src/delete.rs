@@ -24,7 +24,11 @@ impl ChunkStore {
     ///
     /// # Errors
     /// [`ChunkError::DeletePending`] until every device that is not removed has confirmed.
-    pub async fn delete_blob_except(&self, blob: BlobId, confirmed: &mut Vec<DeviceId>) -> Result<(), ChunkError> {
+    pub async fn delete_blob_except(
+        &self,
+        blob: BlobId,
+        confirmed: &mut Vec<DeviceId>,
+    ) -> Result<(), ChunkError> {
         let cluster = self.view.load();
         let todo = cluster.devices().filter(|device| device.counts() && !confirmed.contains(&device.id));
         let deleted = join_all(todo.map(|device| async move {

@@ -9,7 +9,7 @@ use std::ops::Range;
 /// Why a device did not serve or take a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The device answers, and has no such piece (or one that was vacated).
+    /// The device answers, and has no such piece.
     Missing,
     /// The piece is there and fails its checksum.
     Damaged,
@@ -24,12 +24,14 @@ pub(crate) enum Fault {
 impl Fault {
     fn of(error: &EngineError) -> Self {
         match error.kind() {
-            // A range outside the piece means that the piece is not as long as the home record says: it was vacated.
+            // A range outside the piece means that it is not as long as it should be: not the piece that is looked for.
             ErrorKind::NotFound | ErrorKind::Invalid => Self::Missing,
             ErrorKind::Corrupt => Self::Damaged,
             ErrorKind::NoSpace => Self::Full,
             ErrorKind::Conflict => Self::Conflict,
-            ErrorKind::Denied | ErrorKind::OverQuota | ErrorKind::Unavailable | ErrorKind::Internal => Self::Down,
+            ErrorKind::Denied | ErrorKind::OverQuota | ErrorKind::Unavailable | ErrorKind::Internal => {
+                Self::Down
+            }
         }
     }
 }
@@ -60,7 +62,7 @@ pub(crate) async fn put(
     engine.put_chunk(key, body, class).await.map_err(|error| note(device, key, "store", &error))
 }
 
-/// Stores a good piece over a damaged or vacated one.
+/// Stores a good piece over a damaged one.
 pub(crate) async fn replace(device: &DeviceHandle, key: ChunkKey, body: Vec<Bytes>) -> Result<(), Fault> {
     let engine = device.engine().ok_or(Fault::Down)?;
     let bytes = body.iter().map(Bytes::len).sum();
@@ -68,12 +70,11 @@ pub(crate) async fn replace(device: &DeviceHandle, key: ChunkKey, body: Vec<Byte
     engine.replace_chunk(key, body).await.map_err(|error| note(device, key, "replace", &error))
 }
 
-/// Frees the bytes of a piece that is stored where it belongs elsewhere.
-///
-/// A delete record would hide the whole blob on the device, for ever; a piece of no bytes hides just itself, counts as
-/// absent (chunks have at least one byte), and can be replaced when the device becomes its primary again.
-pub(crate) async fn vacate(device: &DeviceHandle, key: ChunkKey) -> Result<(), Fault> {
-    replace(device, key, Vec::new()).await
+/// Lets go of a piece that is stored where it does not belong; the blob's other pieces on the device stay, and the same
+/// piece may come back.
+pub(crate) async fn drop_piece(device: &DeviceHandle, key: ChunkKey) -> Result<(), Fault> {
+    let engine = device.engine().ok_or(Fault::Down)?;
+    engine.drop_chunk(key).await.map_err(|error| note(device, key, "drop", &error))
 }
 
 /// Whether the piece passes all its checksums.
@@ -83,7 +84,11 @@ pub(crate) async fn verify(device: &DeviceHandle, key: ChunkKey) -> Result<(), F
 }
 
 /// The pieces of one chunk on one device. Blocks on the index.
-pub(crate) fn pieces(engine: &Engine, blob: BlobId, number: u32) -> Result<Vec<(ChunkKey, ChunkInfo)>, EngineError> {
+pub(crate) fn pieces(
+    engine: &Engine,
+    blob: BlobId,
+    number: u32,
+) -> Result<Vec<(ChunkKey, ChunkInfo)>, EngineError> {
     let first = ChunkKey { blob, number, fragment: 0 };
     let mut found = Vec::new();
     let mut after = before(first);

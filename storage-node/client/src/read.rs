@@ -159,7 +159,12 @@ impl Reading {
     }
 
     /// From the fragments that hold the range; what cannot be read is computed from the same bytes of others.
-    async fn fragments(&self, store: &ChunkStore, codec: &EcCodec, range: Range<u32>) -> Result<Bytes, ChunkError> {
+    async fn fragments(
+        &self,
+        store: &ChunkStore,
+        codec: &EcCodec,
+        range: Range<u32>,
+    ) -> Result<Bytes, ChunkError> {
         let codec_error = |error: ringfort_codec::CodecError| ChunkError::Codec { reason: error.to_string() };
         let parts = codec.locate(self.chunk_len, range).map_err(codec_error)?;
         let read = join_all(parts.iter().map(|part| self.fragment(part.index, part.range.clone()))).await;
@@ -194,7 +199,8 @@ impl Reading {
                 (part.index, bytes.slice(from..from + lost.range.len()))
             })
             .collect();
-        let known: Vec<u8> = parts.iter().zip(read).filter(|(_, b)| b.is_none()).map(|(p, _)| p.index).collect();
+        let known: Vec<u8> =
+            parts.iter().zip(read).filter(|(_, b)| b.is_none()).map(|(p, _)| p.index).collect();
         let mut candidates = (0u8..)
             .take(codec.count())
             .filter(|index| !known.contains(index) && !available.iter().any(|(have, _)| have == index))
@@ -224,7 +230,8 @@ pub(crate) async fn compute_fragment(
     let codec = codec.clone();
     let computed = store
         .compute(move || {
-            let slices: Vec<(u8, &[u8])> = available.iter().map(|(index, bytes)| (*index, &bytes[..])).collect();
+            let slices: Vec<(u8, &[u8])> =
+                available.iter().map(|(index, bytes)| (*index, &bytes[..])).collect();
             codec.reconstruct_range(chunk_len, range, &slices, &[wanted])
         })
         .await?

@@ -76,7 +76,9 @@ impl ChunkStore {
     fn piece_len(&self, policy: &Policy, len: u32) -> Result<u32, ChunkError> {
         match self.codec(policy.redundancy)? {
             None => Ok(len),
-            Some(codec) => codec.fragment_len(len).map_err(|error| ChunkError::Codec { reason: error.to_string() }),
+            Some(codec) => {
+                codec.fragment_len(len).map_err(|error| ChunkError::Codec { reason: error.to_string() })
+            }
         }
     }
 
@@ -114,8 +116,19 @@ impl ChunkStore {
             blind: survey.blind,
             ..RepairReport::default()
         };
-        let repair =
-            Repair { store: self, cluster, placement, policy, codec, blob, number, len, piece_len, survey, report };
+        let repair = Repair {
+            store: self,
+            cluster,
+            placement,
+            policy,
+            codec,
+            blob,
+            number,
+            len,
+            piece_len,
+            survey,
+            report,
+        };
         repair.run().await
     }
 }
@@ -184,7 +197,8 @@ impl Repair<'_> {
                 covering.push(stand_in.device);
                 continue;
             }
-            let target = self.placement.handoffs().into_iter().find(|id| !used.contains(id) && self.takes_chunks(*id));
+            let target =
+                self.placement.handoffs().into_iter().find(|id| !used.contains(id) && self.takes_chunks(*id));
             used.extend(target);
             targets.push((index, target));
         }
@@ -197,7 +211,9 @@ impl Repair<'_> {
 
     /// Whether the device is the primary of a piece of this name.
     fn is_home(&self, id: DeviceId, name: u8) -> bool {
-        (0u8..).zip(&self.placement.primaries).any(|(index, home)| *home == id && piece_name(self.policy, index) == name)
+        (0u8..)
+            .zip(&self.placement.primaries)
+            .any(|(index, home)| *home == id && piece_name(self.policy, index) == name)
     }
 
     /// The bytes of a piece: from a good copy of it, else computed from others; `None` when too few are left.
@@ -256,18 +272,18 @@ impl Repair<'_> {
         self.report.rebuilt += 1;
         self.report.bytes += len;
         self.survey.found.retain(|piece| piece.device != target || piece.fragment != name);
-        self.survey.found.push(crate::survey::Found { device: target, fragment: name, good: true, vacated: false });
+        self.survey.found.push(crate::survey::Found { device: target, fragment: name, good: true });
         true
     }
 
     async fn drop_strays(&mut self) {
         for piece in &self.survey.found {
-            if piece.vacated || self.is_home(piece.device, piece.fragment) {
+            if self.is_home(piece.device, piece.fragment) {
                 continue;
             }
             let Some(handle) = self.cluster.device(piece.device) else { continue };
             let key = ChunkKey { blob: self.blob, number: self.number, fragment: piece.fragment };
-            if device::vacate(handle, key).await.is_ok() {
+            if device::drop_piece(handle, key).await.is_ok() {
                 self.report.dropped += 1;
             }
         }

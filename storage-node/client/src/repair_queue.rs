@@ -104,8 +104,13 @@ mod tests {
     #[test]
     fn coalesced_and_bounded() {
         let queue = RepairQueue::default();
-        let request =
-            |number| RepairRequest { policy: 0, blob: BlobId::from_bytes([1; 16]), number, len: 9, verify: false };
+        let request = |number| RepairRequest {
+            policy: 0,
+            blob: BlobId::from_bytes([1; 16]),
+            number,
+            len: 9,
+            verify: false,
+        };
         for number in 0..5000 {
             queue.push(request(number));
             queue.push(request(number));

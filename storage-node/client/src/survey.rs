@@ -26,8 +26,6 @@ pub(crate) struct Found {
     pub(crate) fragment: u8,
     /// Length and, as far as it was looked at, content are as they should be.
     pub(crate) good: bool,
-    /// It holds no bytes: the piece was moved away.
-    pub(crate) vacated: bool,
 }
 
 /// All pieces of one chunk.
@@ -48,7 +46,7 @@ impl Survey {
     }
 
     pub(crate) fn damaged(&self) -> impl Iterator<Item = &Found> {
-        self.found.iter().filter(|piece| !piece.good && !piece.vacated)
+        self.found.iter().filter(|piece| !piece.good)
     }
 
     pub(crate) fn mark_damaged(&mut self, device: DeviceId, fragment: u8) {
@@ -132,7 +130,6 @@ fn survey_indexes(cluster: &Cluster, blob: BlobId, number: u32, piece_len: u32) 
             device: handle.id,
             fragment: key.fragment,
             good: info.len == piece_len,
-            vacated: info.len == 0,
         }));
     }
     survey

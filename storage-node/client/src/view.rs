@@ -153,8 +153,11 @@ impl Cluster {
                 (device.id, (device, domains))
             })
             .collect();
-        let active: Vec<Domains> =
-            devices.values().filter(|(d, _)| d.member == Member::Active).map(|(_, domains)| *domains).collect();
+        let active: Vec<Domains> = devices
+            .values()
+            .filter(|(d, _)| d.member == Member::Active)
+            .map(|(_, domains)| *domains)
+            .collect();
         let policies = rings
             .into_iter()
             .map(|ring| (ring.policy.id, (FailureLevel::of(ring.policy.redundancy, &active), ring)))

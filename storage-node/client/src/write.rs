@@ -198,7 +198,8 @@ async fn store_piece(
         }
         next = shared.next_handoff();
     }
-    if outcome.stored_on.is_some_and(|id| Some(&id) != shared.placement.primaries.get(usize::from(fragment))) {
+    if outcome.stored_on.is_some_and(|id| Some(&id) != shared.placement.primaries.get(usize::from(fragment)))
+    {
         metrics::counter!("ringfort_handoff_writes_total").increment(1);
     }
     // The receiver may be gone: the caller went away, and the piece is stored all the same.

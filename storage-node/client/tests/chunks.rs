@@ -1,12 +1,17 @@
 //! Chunks on real engines in temporary folders: written, read around losses, repaired, deleted.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use bytes::Bytes;
-use ringfort_core::{BlobId, ChunkKey, DeviceId, Epoch, ErrorKind, Incarnation, Policy, Redundancy, SessionId, SlotId};
+use ringfort_core::{
+    BlobId, ChunkKey, DeviceId, Epoch, ErrorKind, Incarnation, Policy, Redundancy, SessionId, SlotId,
+};
 use ringfort_engine::{Engine, EngineConfig};
 use ringfort_ring::{Builder, DeviceSpec};
 use ringfort_runtime::TaskGroup;
 use ringfort_storage_client::{
-    ChunkError, ChunkStore, Cluster, ClusterView, DeviceHandle, DevicePlace, Member, PolicyRing, RepairDepth, Standing,
+    ChunkError, ChunkStore, Cluster, ClusterView, DeviceHandle, DevicePlace, Member, PolicyRing, RepairDepth,
+    Standing,
 };
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -64,7 +69,8 @@ impl Rig {
             let place = DevicePlace { region: "r".into(), zone: "z".into(), node: "n".into() };
             Arc::new(DeviceHandle::new(id(index), Incarnation(1), place, Member::Active, standing))
         });
-        let ring = PolicyRing { policy: self.policy.clone(), current: Arc::clone(&self.table), previous: None };
+        let ring =
+            PolicyRing { policy: self.policy.clone(), current: Arc::clone(&self.table), previous: None };
         self.view.store(Cluster::new(self.table.epoch(), vec![ring], handles.collect()));
     }
 
@@ -83,21 +89,28 @@ impl Rig {
 
     async fn read(&self, blob: BlobId, body: &[u8]) {
         let len = u32::try_from(body.len()).unwrap();
-        for (from, to) in [(0, len), (len / 3, len / 3 + 1), (len / 2, len), (len - 1, len), (4090.min(len), 5000.min(len))] {
+        for (from, to) in
+            [(0, len), (len / 3, len / 3 + 1), (len / 2, len), (len - 1, len), (4090.min(len), 5000.min(len))]
+        {
             let read = self.store.read_chunk(&self.policy, blob, 0, len, from..to).await;
             let read = read.unwrap_or_else(|error| panic!("{from}..{to}: {error}"));
             assert_eq!(read, &body[from as usize..to as usize], "{from}..{to} of {len}");
         }
     }
 
-    async fn repair(&self, blob: BlobId, len: usize, depth: RepairDepth) -> ringfort_storage_client::RepairReport {
+    async fn repair(
+        &self,
+        blob: BlobId,
+        len: usize,
+        depth: RepairDepth,
+    ) -> ringfort_storage_client::RepairReport {
         let len = u32::try_from(len).unwrap();
         self.store.repair_chunk(&self.policy, blob, 0, len, depth).await.unwrap()
     }
 
-    /// Pieces with bytes on each device.
+    /// Pieces on each device.
     fn pieces(&self) -> Vec<usize> {
-        let count = |engine: &Engine| engine.list_chunks(None, 10_000).unwrap().iter().filter(|(_, i)| i.len > 0).count();
+        let count = |engine: &Engine| engine.list_chunks(None, 10_000).unwrap().len();
         self.engines.iter().map(count).collect()
     }
 }
@@ -185,7 +198,11 @@ async fn a_stand_in_takes_the_place_of_a_lost_primary_and_gives_it_back() {
         rig.settle().await;
         let width = rig.policy.redundancy.width();
         assert_eq!(rig.pieces()[2], 0);
-        assert_eq!(rig.pieces().iter().sum::<usize>(), 8 * width, "{redundancy}: stand-ins hold what the lost one should");
+        assert_eq!(
+            rig.pieces().iter().sum::<usize>(),
+            8 * width,
+            "{redundancy}: stand-ins hold what the lost one should"
+        );
         rig.away(&[]);
         let mut rebuilt = 0;
         for (blob, body) in &written {
@@ -226,14 +243,16 @@ async fn too_few_devices_are_told_from_full_ones() {
     let rig = Rig::new(3, "replicated:3");
     rig.away(&[0, 1]);
     let blob = BlobId::new(SlotId(0), SessionId(1), 1);
-    let error = rig.store.write_chunk(&rig.policy, blob, 0, vec![Bytes::from(body(1, 9000))]).await.unwrap_err();
+    let error =
+        rig.store.write_chunk(&rig.policy, blob, 0, vec![Bytes::from(body(1, 9000))]).await.unwrap_err();
     assert!(matches!(error, ChunkError::TooFew { stored: 1, needed: 2, .. }), "{error}");
 
     let full = Rig::with(3, "replicated:3", |_| EngineConfig::small_for_tests().capacity_bytes(3 << 20));
     let mut outcome = Ok(());
     for number in 0..80 {
         let blob = BlobId::new(SlotId(0), SessionId(1), number);
-        outcome = full.store.write_chunk(&full.policy, blob, 0, vec![Bytes::from(body(number, 100_000))]).await;
+        outcome =
+            full.store.write_chunk(&full.policy, blob, 0, vec![Bytes::from(body(number, 100_000))]).await;
         if outcome.is_err() {
             break;
         }
@@ -274,12 +293,18 @@ async fn a_delete_waits_for_every_device() {
     assert!(matches!(&error, ChunkError::DeletePending { waiting, .. } if waiting == &[id(3)]), "{error}");
     rig.away(&[]);
     rig.store.delete_blob(&rig.policy, blob).await.unwrap();
-    assert!(rig.engines.iter().all(|engine| {
-        engine.chunk_info(ChunkKey { blob, number: 0, fragment: 0 }).unwrap().is_none()
-    }));
+    assert!(
+        rig.engines.iter().all(|engine| {
+            engine.chunk_info(ChunkKey { blob, number: 0, fragment: 0 }).unwrap().is_none()
+        })
+    );
     let len = u32::try_from(body.len()).unwrap();
     let error = rig.store.read_chunk(&rig.policy, blob, 0, len, 0..len).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "a chunk that is asked for is never reported as not found");
+    assert_eq!(
+        error.kind(),
+        ErrorKind::Unavailable,
+        "a chunk that is asked for is never reported as not found"
+    );
     rig.read(other, &other_body).await;
 }
 

@@ -3,8 +3,8 @@
 //! A blob stays in its home's list of condemned ones until every device that is not removed has recorded the delete, so a
 //! device that is away now gets it when it comes back.
 
-use super::pass::after_error;
 use super::PAGE;
+use super::pass::after_error;
 use super::slots;
 use crate::NodeError;
 use crate::inner::Inner;
@@ -43,7 +43,11 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 }
 
 /// One pass; returns how many condemned blobs are left.
-async fn collect(inner: &Inner, directory: &dyn BlobDirectory, confirmed: &mut Confirmed) -> Result<u64, NodeError> {
+async fn collect(
+    inner: &Inner,
+    directory: &dyn BlobDirectory,
+    confirmed: &mut Confirmed,
+) -> Result<u64, NodeError> {
     let mut backlog = 0;
     for slot in slots() {
         let mut after = None;
@@ -68,7 +72,8 @@ async fn delete_page(
     slot: SlotId,
     page: Vec<BlobId>,
 ) -> Result<u64, NodeError> {
-    let known: Vec<_> = page.into_iter().map(|blob| (blob, confirmed.remove(&blob).unwrap_or_default())).collect();
+    let known: Vec<_> =
+        page.into_iter().map(|blob| (blob, confirmed.remove(&blob).unwrap_or_default())).collect();
     let deleted: Vec<_> = stream::iter(known)
         .map(|(blob, mut devices)| async move {
             let result = inner.chunks.delete_blob_except(blob, &mut devices).await;

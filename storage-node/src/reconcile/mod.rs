@@ -153,22 +153,17 @@ fn slots() -> impl Iterator<Item = SlotId> {
 
 /// The home record of one blob.
 async fn home_of(directory: &dyn BlobDirectory, blob: BlobId) -> Result<Option<BlobHome>, DirectoryError> {
-    let before = u128::from_be_bytes(*blob.as_bytes()).checked_sub(1).map(|id| BlobId::from_bytes(id.to_be_bytes()));
+    let before =
+        u128::from_be_bytes(*blob.as_bytes()).checked_sub(1).map(|id| BlobId::from_bytes(id.to_be_bytes()));
     let found = directory.blobs(blob.home(), before, 1).await?;
     Ok(found.into_iter().next().filter(|home| home.blob == blob))
 }
 
-/// Whether a device holds any chunk that was not moved away. Blocks.
+/// Whether a device holds any chunk. Blocks.
 pub(crate) fn holds_chunks(engine: &Engine) -> Result<bool, NodeError> {
-    let mut after = None;
-    loop {
-        let page = engine.list_chunks(after, PAGE).map_err(|error| NodeError::Refused { reason: error.to_string() })?;
-        if page.iter().any(|(_, info)| info.len > 0) {
-            return Ok(true);
-        }
-        let Some((last, _)) = page.last() else { return Ok(false) };
-        after = Some(*last);
-    }
+    let page =
+        engine.list_chunks(None, 1).map_err(|error| NodeError::Refused { reason: error.to_string() })?;
+    Ok(!page.is_empty())
 }
 
 impl From<DirectoryError> for NodeError {

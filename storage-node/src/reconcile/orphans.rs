@@ -80,8 +80,11 @@ impl Search<'_> {
         }
         if self.too_many() {
             metrics::counter!("ringfort_orphan_brakes_total").increment(1);
-            tracing::error!(condemned = self.condemned, seen = self.seen,
-                "more blobs without a record than there should be: nothing more is condemned; look into it");
+            tracing::error!(
+                condemned = self.condemned,
+                seen = self.seen,
+                "more blobs without a record than there should be: nothing more is condemned; look into it"
+            );
             return Ok(false);
         }
         if self.directory.condemn_orphan(blob).await? == OrphanVerdict::Condemned {

@@ -18,7 +18,9 @@ impl Reconcilers {
         counts.repaired.fetch_add(u64::from(report.rebuilt), Ordering::Relaxed);
         if known && report.redundant {
             let fixed = u64::from(report.missing);
-            let _ = counts.missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(fixed)));
+            let _ = counts
+                .missing
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(fixed)));
         }
         if report.unreadable {
             counts.unreadable.fetch_add(1, Ordering::Relaxed);
@@ -45,8 +47,12 @@ pub(crate) async fn run(inner: Arc<Inner>) {
                 counts.changes_checked.store(change, Ordering::Relaxed);
                 counts.passes.fetch_add(1, Ordering::Relaxed);
                 if result.short + result.lost > 0 {
-                    tracing::warn!(chunks = result.chunks, short = result.short, lost = result.lost,
-                        "some chunks could not be made redundant");
+                    tracing::warn!(
+                        chunks = result.chunks,
+                        short = result.short,
+                        lost = result.lost,
+                        "some chunks could not be made redundant"
+                    );
                 } else {
                     tracing::debug!(chunks = result.chunks, elsewhere = result.elsewhere, "repair pass done");
                 }

@@ -73,14 +73,15 @@ impl Scrub<'_> {
         let mut after = None;
         loop {
             let (lister, from) = (engine.clone(), after);
-            let page: Vec<(ChunkKey, ChunkInfo)> = match self.inner.blocking(move || lister.list_chunks(from, PAGE)).await? {
-                Ok(page) => page,
-                // The device left meanwhile: the repair that follows looks after its pieces.
-                Err(error) => {
-                    tracing::warn!(%device, %error, "the scrub leaves this device out");
-                    return Ok(());
-                }
-            };
+            let page: Vec<(ChunkKey, ChunkInfo)> =
+                match self.inner.blocking(move || lister.list_chunks(from, PAGE)).await? {
+                    Ok(page) => page,
+                    // The device left meanwhile: the repair that follows looks after its pieces.
+                    Err(error) => {
+                        tracing::warn!(%device, %error, "the scrub leaves this device out");
+                        return Ok(());
+                    }
+                };
             for (key, info) in &page {
                 self.chunk(device, engine, *key, info.len).await?;
             }
@@ -89,7 +90,13 @@ impl Scrub<'_> {
         }
     }
 
-    async fn chunk(&mut self, device: DeviceId, engine: &Engine, key: ChunkKey, len: u32) -> Result<(), NodeError> {
+    async fn chunk(
+        &mut self,
+        device: DeviceId,
+        engine: &Engine,
+        key: ChunkKey,
+        len: u32,
+    ) -> Result<(), NodeError> {
         let verified = engine.verify_chunk(key).await;
         self.checked(1);
         self.inner.reconcilers.scrub_pass.advance(1, u64::from(len));
@@ -118,7 +125,13 @@ impl Scrub<'_> {
         if number < home.chunk_count() {
             self.inner.reconcilers.counts.damaged.fetch_add(1, Ordering::Relaxed);
             let len = home.chunk_len(number);
-            self.inner.chunks.repairs().push(RepairRequest { policy: home.policy, blob, number, len, verify: true });
+            self.inner.chunks.repairs().push(RepairRequest {
+                policy: home.policy,
+                blob,
+                number,
+                len,
+                verify: true,
+            });
         }
         Ok(())
     }
@@ -128,10 +141,12 @@ impl Scrub<'_> {
         let key = ChunkKey { blob: home.blob, number: 0, fragment: 0 };
         let engines = self.inner.engines();
         let verified = join_all(engines.iter().map(|(_, engine)| engine.verify_chunk(key))).await;
-        let good = engines.iter().zip(&verified).find(|(_, result)| result.is_ok()).map(|((_, engine), _)| engine);
-        let damaged = engines.iter().zip(&verified).filter(|(_, result)| {
-            result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt)
-        });
+        let good =
+            engines.iter().zip(&verified).find(|(_, result)| result.is_ok()).map(|((_, engine), _)| engine);
+        let damaged = engines
+            .iter()
+            .zip(&verified)
+            .filter(|(_, result)| result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt));
         for ((device, engine), _) in damaged {
             self.inner.reconcilers.scrub_last.lock().damaged += 1;
             tracing::warn!(%device, blob = %home.blob, "the scrub found a damaged inline body");

@@ -29,19 +29,19 @@ impl StateModel for NoModel {
 
 /// Home records in memory.
 #[derive(Default)]
-pub struct Directory {
+pub(crate) struct Directory {
     homes: Mutex<BTreeMap<BlobId, BlobHome>>,
     condemned: Mutex<BTreeSet<BlobId>>,
     held: AtomicBool,
 }
 
 impl Directory {
-    pub fn condemned_count(&self) -> usize {
+    pub(crate) fn condemned_count(&self) -> usize {
         self.condemned.lock().len()
     }
 
     /// Holds the reconcilers up: pages are not answered.
-    pub fn hold_pages(&self, held: bool) {
+    pub(crate) fn hold_pages(&self, held: bool) {
         self.held.store(held, Ordering::Relaxed);
     }
 }
@@ -51,7 +51,12 @@ fn after(slot: SlotId, after: Option<BlobId>) -> impl Fn(&&BlobId) -> bool {
 }
 
 impl BlobDirectory for Directory {
-    fn blobs(&self, slot: SlotId, from: Option<BlobId>, limit: usize) -> BoxFuture<'_, Result<Vec<BlobHome>, DirectoryError>> {
+    fn blobs(
+        &self,
+        slot: SlotId,
+        from: Option<BlobId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<BlobHome>, DirectoryError>> {
         Box::pin(async move {
             while self.held.load(Ordering::Relaxed) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
@@ -61,7 +66,12 @@ impl BlobDirectory for Directory {
         })
     }
 
-    fn condemned(&self, slot: SlotId, from: Option<BlobId>, limit: usize) -> BoxFuture<'_, Result<Vec<BlobId>, DirectoryError>> {
+    fn condemned(
+        &self,
+        slot: SlotId,
+        from: Option<BlobId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<BlobId>, DirectoryError>> {
         let found = self.condemned.lock().iter().filter(after(slot, from)).take(limit).copied().collect();
         Box::pin(async move { Ok(found) })
     }
@@ -77,8 +87,9 @@ impl BlobDirectory for Directory {
     }
 }
 
-pub fn node_config(data_dir: &Path, devices: Vec<DeviceConfig>, policies: &[&str]) -> NodeConfig {
-    let policies = (0..).zip(policies).map(|(id, text)| Policy::new(id, text, text.parse().unwrap())).collect();
+pub(crate) fn node_config(data_dir: &Path, devices: Vec<DeviceConfig>, policies: &[&str]) -> NodeConfig {
+    let policies =
+        (0..).zip(policies).map(|(id, text)| Policy::new(id, text, text.parse().unwrap())).collect();
     let mut config = NodeConfig::new(data_dir, devices, policies);
     config.index_memory_bytes = 16 << 20;
     config.reserve_bytes = Some(0);
@@ -90,11 +101,11 @@ pub fn node_config(data_dir: &Path, devices: Vec<DeviceConfig>, policies: &[&str
     config
 }
 
-pub async fn open(config: NodeConfig) -> Result<StorageNode, NodeError> {
+pub(crate) async fn open(config: NodeConfig) -> Result<StorageNode, NodeError> {
     StorageNode::open(config, Arc::new(NoModel)).await
 }
 
-pub fn body(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn body(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let next = || {
         state ^= state << 13;
@@ -106,7 +117,7 @@ pub fn body(seed: u64, len: usize) -> Vec<u8> {
 }
 
 /// Waits until `condition` holds; fails when it takes unreasonably long.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     for _ in 0..600 {
         if condition().await {
             return;
@@ -116,7 +127,7 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     panic!("never: {what}");
 }
 
-pub fn remove_contents(dir: &Path) {
+pub(crate) fn remove_contents(dir: &Path) {
     // The node may be making files at the same time.
     for _ in 0..50 {
         if std::fs::remove_dir_all(dir).is_ok() || !dir.exists() {
@@ -127,16 +138,16 @@ pub fn remove_contents(dir: &Path) {
 }
 
 /// A node, and what was stored on it.
-pub struct Rig {
+pub(crate) struct Rig {
     dir: tempfile::TempDir,
     config: NodeConfig,
     node: Option<StorageNode>,
-    pub directory: Arc<Directory>,
+    pub(crate) directory: Arc<Directory>,
     counter: u64,
 }
 
 impl Rig {
-    pub async fn start(devices: u32, policies: &[&str]) -> Self {
+    pub(crate) async fn start(devices: u32, policies: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folders = (1..=devices).map(|n| DeviceConfig::new(dir.path().join(format!("dev{n}")))).collect();
         let config = node_config(dir.path(), folders, policies);
@@ -145,27 +156,27 @@ impl Rig {
         rig
     }
 
-    pub fn node(&self) -> &StorageNode {
+    pub(crate) fn node(&self) -> &StorageNode {
         self.node.as_ref().expect("the node runs")
     }
 
-    pub async fn try_open(&self) -> Result<StorageNode, NodeError> {
+    pub(crate) async fn try_open(&self) -> Result<StorageNode, NodeError> {
         open(self.config.clone()).await
     }
 
-    pub async fn reopen(&mut self) {
+    pub(crate) async fn reopen(&mut self) {
         let node = self.try_open().await.unwrap();
         node.set_directory(Arc::clone(&self.directory) as Arc<dyn BlobDirectory>);
         self.node = Some(node);
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(node) = self.node.take() {
             node.shutdown().await;
         }
     }
 
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.stop().await;
         let extra = self.new_path("extra");
         if extra.exists() && !self.config.devices.iter().any(|device| device.path == extra) {
@@ -174,11 +185,11 @@ impl Rig {
         self.reopen().await;
     }
 
-    pub fn new_path(&self, name: &str) -> PathBuf {
+    pub(crate) fn new_path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn device_path(&self, device: u32) -> PathBuf {
+    pub(crate) fn device_path(&self, device: u32) -> PathBuf {
         self.dir.path().join(format!("dev{device}"))
     }
 
@@ -197,7 +208,7 @@ impl Rig {
     }
 
     /// Writes and commits blobs of one chunk each.
-    pub async fn write_some(&mut self, count: u64, policy: u16, len: usize) {
+    pub(crate) async fn write_some(&mut self, count: u64, policy: u16, len: usize) {
         for _ in 0..count {
             let blob = self.write(policy, len).await;
             let size = u64::try_from(len).unwrap();
@@ -206,13 +217,13 @@ impl Rig {
         }
     }
 
-    pub async fn write_uncommitted(&mut self, count: u64, len: usize) {
+    pub(crate) async fn write_uncommitted(&mut self, count: u64, len: usize) {
         for _ in 0..count {
             self.write(0, len).await;
         }
     }
 
-    pub async fn read_all(&self) {
+    pub(crate) async fn read_all(&self) {
         let homes: Vec<BlobHome> = self.directory.homes.lock().values().copied().collect();
         for home in homes {
             let policy = self.node().policies()[usize::from(home.policy)].clone();
@@ -224,9 +235,10 @@ impl Rig {
     }
 
     /// Condemns some blobs; returns their ids and lengths.
-    pub fn condemn(&self, count: usize) -> Vec<(BlobId, u32)> {
+    pub(crate) fn condemn(&self, count: usize) -> Vec<(BlobId, u32)> {
         let mut homes = self.directory.homes.lock();
-        let chosen: Vec<(BlobId, u32)> = homes.values().take(count).map(|home| (home.blob, home.chunk_len(0))).collect();
+        let chosen: Vec<(BlobId, u32)> =
+            homes.values().take(count).map(|home| (home.blob, home.chunk_len(0))).collect();
         for (blob, _) in &chosen {
             homes.remove(blob);
             self.directory.condemned.lock().insert(*blob);
@@ -235,14 +247,14 @@ impl Rig {
     }
 
     /// Pieces with bytes on all devices in service.
-    pub fn pieces(&self) -> usize {
+    pub(crate) fn pieces(&self) -> usize {
         let cluster = self.node().chunks().view().load();
         let engines = cluster.devices().filter_map(|device| device.engine());
-        engines.map(|engine| engine.list_chunks(None, 10_000).unwrap().iter().filter(|(_, i)| i.len > 0).count()).sum()
+        engines.map(|engine| engine.list_chunks(None, 10_000).unwrap().len()).sum()
     }
 
     /// Flips a bit in the stored bytes of up to `count` blobs on a device; returns in how many.
-    pub fn damage_on(&self, device: u32, count: usize) -> usize {
+    pub(crate) fn damage_on(&self, device: u32, count: usize) -> usize {
         let blobs: Vec<BlobId> = self.directory.homes.lock().keys().copied().collect();
         let mut files = Vec::new();
         let mut todo = vec![self.device_path(device)];
@@ -265,7 +277,7 @@ impl Rig {
         blobs.iter().filter(|blob| flip(blob)).take(count).count()
     }
 
-    pub async fn eventually_safe(&self) {
+    pub(crate) async fn eventually_safe(&self) {
         for _ in 0..600 {
             if self.node().status().await.safety.level == SafetyLevel::Safe {
                 return;

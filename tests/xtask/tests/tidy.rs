@@ -40,16 +40,16 @@ fn modules_open_with_the_problem_they_solve() {
     assert!(bare.is_empty(), "without a module doc: {bare:?}");
 }
 
+/// Test code, by its place.
+fn is_test(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    ["/tests/", "/examples/", "tests.rs", "testing"].iter().any(|mark| text.contains(mark))
+        || text.starts_with("tests/")
+}
+
 /// Tasks have an owner: `TaskGroup` is the one place that spawns. Tests may do as they like.
 #[test]
 fn no_bare_spawn() {
-    let is_test = |path: &Path| {
-        let text = path.to_string_lossy();
-        text.contains("/tests/")
-            || text.starts_with("tests/")
-            || text.contains("tests.rs")
-            || text.contains("testing")
-    };
     let mut found = Vec::new();
     for (path, text) in rust_files() {
         if is_test(&path) || path.starts_with("services/common/runtime") || path.starts_with("benchmarks") {

@@ -9,6 +9,7 @@
 //! DATA/cluster.json    format, cluster (32 hex digits), seed (64 hex digits, of the ring), formed (bool), checksum
 //! DEVICE/device.json   format, cluster, device, incarnation, voter, checksum
 //! DEVICE/store/        the engine's files
+//! DEVICE/store.left-1  what an incomplete removal left of an earlier store
 //! ```
 //!
 //! Files are replaced by writing a new one, syncing it, renaming it over the old one and syncing the folder, in this order:
@@ -28,6 +29,8 @@ const CLUSTER_FILE: &str = "cluster.json";
 const DEVICE_FILE: &str = "device.json";
 /// The folder, within a device folder, that the engine owns.
 pub(crate) const STORE_DIR: &str = "store";
+/// Names of stores that were set aside begin so.
+const LEFT_PREFIX: &str = "store.left-";
 
 /// The cluster a data folder belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,23 +146,66 @@ impl DeviceIdentity {
     }
 }
 
-/// Whether the folder is absent or holds nothing: what a formatting cut short leaves, and a `lost+found`, do not count.
-pub(crate) fn is_blank(folder: &Path) -> Result<bool, NodeError> {
-    match fs::read_dir(folder) {
-        Ok(entries) => {
-            for entry in entries {
-                let entry = entry.map_err(|source| NodeError::io("list", folder, source))?;
-                let name = entry.file_name();
-                let unfinished = name == STORE_DIR && is_blank(&entry.path())?;
-                if name != "lost+found" && name != "device.json.new" && !unfinished {
-                    return Ok(false);
-                }
+/// What a look at the engine's folder tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// The engine formatted it.
+    Formatted,
+    /// It holds nothing of the engine's log.
+    Empty,
+    /// Its header is gone, but other files of the log are there: a removal that did not get everything.
+    Remains,
+}
+
+impl Store {
+    pub(crate) fn of(folder: &Path) -> Result<Self, NodeError> {
+        let log = folder.join(STORE_DIR).join("log");
+        let mut state = Self::Empty;
+        for name in names(&log)? {
+            match name.as_str() {
+                "FORMAT" => return Ok(Self::Formatted),
+                "FORMAT.new" | "spare" => {}
+                _ => state = Self::Remains,
             }
-            Ok(true)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(source) => Err(NodeError::io("list", folder, source)),
+        Ok(state)
     }
+}
+
+/// Whether the folder is absent or holds nothing: what a formatting cut short leaves, what was set aside, and a
+/// `lost+found`, do not count.
+pub(crate) fn is_blank(folder: &Path) -> Result<bool, NodeError> {
+    let counts = |name: &String| {
+        !(name == "lost+found"
+            || name == "device.json.new"
+            || name == STORE_DIR
+            || name.starts_with(LEFT_PREFIX))
+    };
+    Ok(!names(folder)?.iter().any(counts) && Store::of(folder)? == Store::Empty)
+}
+
+/// Moves what an incomplete removal left of a device's store out of the way, under a name of its own: nothing is deleted.
+pub(crate) fn set_remains_aside(folder: &Path) -> Result<(), NodeError> {
+    let taken = names(folder)?;
+    let free =
+        (1..).map(|n| format!("{LEFT_PREFIX}{n}")).find(|name| !taken.contains(name)).unwrap_or_default();
+    let store = folder.join(STORE_DIR);
+    fs::rename(&store, folder.join(free)).map_err(|source| NodeError::io("rename", &store, source))
+}
+
+/// The names in a folder; none if it is not there.
+fn names(folder: &Path) -> Result<Vec<String>, NodeError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(NodeError::io("list", folder, source)),
+    };
+    let name = |entry: io::Result<fs::DirEntry>| {
+        entry
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .map_err(|e| NodeError::io("list", folder, e))
+    };
+    entries.map(name).collect()
 }
 
 fn load<T: Identity>(path: &Path) -> Result<Option<T>, NodeError> {
@@ -224,6 +270,27 @@ mod tests {
         assert!(matches!(DeviceIdentity::load(dir.path()), Err(NodeError::NewerFormat { found: 2, .. })));
         fs::write(&path, "{").unwrap();
         assert!(matches!(DeviceIdentity::load(dir.path()), Err(NodeError::Damaged { .. })));
+    }
+
+    #[test]
+    fn an_incomplete_removal_is_told_from_a_blank_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("store/log");
+        fs::create_dir_all(&log).unwrap();
+        fs::write(log.join("spare"), "").unwrap();
+        assert!(is_blank(dir.path()).unwrap());
+        fs::write(log.join("0001"), "data").unwrap();
+        assert!(!is_blank(dir.path()).unwrap());
+        assert_eq!(Store::of(dir.path()).unwrap(), Store::Remains);
+        set_remains_aside(dir.path()).unwrap();
+        assert!(is_blank(dir.path()).unwrap());
+        assert!(dir.path().join("store.left-1/log/0001").exists());
+        fs::create_dir_all(&log).unwrap();
+        fs::write(log.join("FORMAT"), "").unwrap();
+        assert_eq!(Store::of(dir.path()).unwrap(), Store::Formatted);
+        assert!(!is_blank(dir.path()).unwrap());
+        set_remains_aside(dir.path()).unwrap();
+        assert!(dir.path().join("store.left-2/log/FORMAT").exists());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use ringfort_storage_client::{
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// Tasks of a node, in the order they are stopped.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) admin: tokio::sync::Mutex<()>,
     pub(crate) map: ArcSwap<ClusterMap>,
     pub(crate) local: Mutex<BTreeMap<DeviceId, LocalDevice>>,
+    /// When a device's voters were last given a new id.
+    pub(crate) renewed: Mutex<BTreeMap<DeviceId, Duration>>,
     /// Handles are remade with each picture of the cluster; their bound on bytes in flight must not be.
     handles: Mutex<BTreeMap<DeviceId, DeviceHandle>>,
     /// Pictures of the cluster that operations may still be working with.
@@ -82,6 +85,7 @@ impl Inner {
             admin: tokio::sync::Mutex::new(()),
             map: ArcSwap::from_pointee(parts.map),
             local: Mutex::new(parts.local),
+            renewed: Mutex::default(),
             handles: Mutex::default(),
             old_views: Mutex::default(),
         };

@@ -12,6 +12,7 @@
 mod config;
 mod devices;
 mod error;
+mod groups;
 mod identity;
 mod inner;
 mod local;
@@ -24,6 +25,7 @@ mod ring_view;
 mod rings;
 mod status;
 mod voters;
+mod watch;
 
 pub use config::{DeviceConfig, NodeConfig, ReconcileConfig};
 pub use error::NodeError;

@@ -1,6 +1,6 @@
 //! The devices of this process: folders, engines, and what a look at a folder tells.
 
-use crate::identity::{DeviceIdentity, STORE_DIR, is_blank};
+use crate::identity::{DeviceIdentity, STORE_DIR, Store, is_blank};
 use crate::{DeviceConfig, NodeConfig, NodeError};
 use ringfort_core::DeviceId;
 use ringfort_engine::{Engine, EngineConfig, EngineError, OpenReport, SharedMemory};
@@ -44,6 +44,8 @@ impl LocalDevice {
 pub(crate) enum Folder {
     /// A device of this cluster.
     Ours(DeviceIdentity),
+    /// A device of this cluster whose stored files were removed: opening it would make an empty device of the old name.
+    Emptied(DeviceIdentity),
     /// Nothing is in it, or it is not there.
     Blank,
     /// Something is in it that cannot be used, for this reason.
@@ -61,7 +63,11 @@ pub(crate) fn look(folder: &Path, cluster: &str) -> Result<Folder, NodeError> {
             found: identity.cluster,
             wanted: cluster.to_owned(),
         }),
-        Ok(Some(identity)) => Ok(Folder::Ours(identity)),
+        Ok(Some(identity)) => match Store::of(folder) {
+            Ok(Store::Empty) => Ok(Folder::Emptied(identity)),
+            Ok(Store::Formatted | Store::Remains) => Ok(Folder::Ours(identity)),
+            Err(error) => Ok(Folder::Unusable(error)),
+        },
         Ok(None) => match is_blank(folder) {
             Ok(true) => Ok(Folder::Blank),
             Ok(false) => Ok(Folder::Unusable(NodeError::NotADevice { path: folder.to_owned() })),
@@ -83,12 +89,20 @@ pub(crate) fn format(folder: &Path, identity: &DeviceIdentity) -> Result<(), Nod
     identity.save(folder)
 }
 
+/// What opening a device's engine gave.
+pub(crate) struct OpenedEngine {
+    pub(crate) engine: Engine,
+    pub(crate) report: OpenReport,
+    /// Device and inode number of its folder.
+    pub(crate) place: Option<(u64, u64)>,
+}
+
 /// Opens the engine of a device folder; a damaged index is rebuilt from the log.
 pub(crate) fn open_engine(
     device: DeviceId,
     folder: &Path,
     config: EngineConfig,
-) -> Result<(Engine, OpenReport), NodeError> {
+) -> Result<OpenedEngine, NodeError> {
     let store = folder.join(STORE_DIR);
     let opened = match Engine::open(&store, config.clone()) {
         Err(EngineError::IndexDamaged { reason }) => {
@@ -98,12 +112,19 @@ pub(crate) fn open_engine(
         other => other,
     };
     let (engine, report) = opened.map_err(|error| NodeError::engine(device, &error))?;
+    let place = store_place(folder);
     tracing::info!(%device, path = %folder.display(), replayed = report.replayed, cut_bytes = report.cut_bytes,
         index_rebuilt = report.index_rebuilt, damage = report.damage.len(), "device opened");
     for damage in &report.damage {
         tracing::warn!(%device, extent = damage.extent, offset = damage.offset, what = damage.what, "damage in the log");
     }
-    Ok((engine, report))
+    Ok(OpenedEngine { engine, report, place })
+}
+
+/// Whether a failed device failed for its index only, which can be rebuilt from the log: its disk did as it was told.
+pub(crate) fn is_index_damage(reason: &str) -> bool {
+    let damaged = EngineError::IndexDamaged { reason: String::new() }.to_string();
+    reason.starts_with(damaged.trim_end())
 }
 
 /// Which folder the engine's files are in now; `None` if it is gone.

@@ -5,7 +5,7 @@
 
 use crate::identity::{ClusterIdentity, DeviceIdentity};
 use crate::inner::{Inner, Parts, Tasks};
-use crate::local::{self, Folder, LocalDevice, LocalState};
+use crate::local::{self, Folder, LocalDevice, LocalState, OpenedEngine};
 use crate::records::{ClusterMap, Counters, DeviceRecord, Records};
 use crate::voters::{self, Candidate};
 use crate::{DeviceConfig, NodeConfig, NodeError, rings};
@@ -100,7 +100,13 @@ impl Opening {
         let looked: Result<Vec<_>, NodeError> = looked.await.map_err(|_| NodeError::Stopping)?;
         for (device, folder) in looked? {
             match folder {
-                Folder::Ours(identity) => {
+                Folder::Emptied(identity) if self.identity.formed => {
+                    let state = LocalState::Absent("its stored files were removed".to_owned());
+                    let away_since = Some(boot_time());
+                    let local = LocalDevice { path: device.path, state, opened: None, away_since };
+                    self.local.entry(identity.device).or_insert(local);
+                }
+                Folder::Ours(identity) | Folder::Emptied(identity) => {
                     if let Some(other) = self.local.get(&identity.device) {
                         return Err(NodeError::OtherDevice {
                             path: device.path,
@@ -191,17 +197,17 @@ impl Opening {
         let opening: Vec<_> = self
             .local
             .iter()
+            .filter(|(id, _)| self.identities.contains_key(id))
             .map(|(id, local)| {
                 let (id, path, config) = (*id, local.path.clone(), self.engine_config.clone());
-                let open = move || (local::open_engine(id, &path, config), local::store_place(&path));
-                (id, self.tasks.background.spawn_blocking(open))
+                (id, self.tasks.background.spawn_blocking(move || local::open_engine(id, &path, config)))
             })
             .collect();
         for (id, task) in opening {
-            let (opened, place) = task.await.map_err(|_| NodeError::Stopping)?;
+            let opened = task.await.map_err(|_| NodeError::Stopping)?;
             let Some(local) = self.local.get_mut(&id) else { continue };
             match opened {
-                Ok((engine, _)) => {
+                Ok(OpenedEngine { engine, place, .. }) => {
                     let voter = self.identities[&id].voter;
                     let report = self.host.add_device(id, voter, engine.clone()).await?;
                     if !report.lost.is_empty() {

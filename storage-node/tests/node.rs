@@ -112,6 +112,56 @@ async fn a_device_wiped_while_the_node_is_down_is_made_whole_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stored_files_that_go_while_their_device_stays_are_made_anew() {
+    let mut rig = Rig::start(4, &["replicated:3"]).await;
+    rig.write_some(10, 0, 70_000).await;
+    rig.eventually_safe().await;
+    // The store goes, the identity stays: never opened as an empty device of the same incarnation.
+    std::fs::remove_dir_all(rig.device_path(2).join("store")).unwrap();
+    eventually("device 2 is formatted anew", async || rig.node().status().await.devices[1].incarnation == 2).await;
+    rig.eventually_safe().await;
+    // A removal that did not get everything.
+    std::fs::remove_file(rig.device_path(4).join("device.json")).unwrap();
+    std::fs::remove_file(rig.device_path(4).join("store/log/FORMAT")).unwrap();
+    std::fs::write(rig.device_path(4).join("store/log/remains"), "x").unwrap();
+    eventually("device 4 is formatted anew", async || rig.node().status().await.devices[3].incarnation == 2).await;
+    assert!(rig.device_path(4).join("store.left-1/log/remains").exists(), "set aside, not deleted");
+    rig.eventually_safe().await;
+    rig.stop().await;
+    std::fs::remove_dir_all(rig.device_path(1).join("store")).unwrap();
+    rig.reopen().await;
+    eventually("device 1 is formatted anew", async || rig.node().status().await.devices[0].incarnation == 2).await;
+    rig.eventually_safe().await;
+    rig.read_all().await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_index_is_rebuilt_and_its_voters_renewed() {
+    let mut rig = Rig::start(3, &["replicated:3"]).await;
+    rig.write_some(10, 0, 70_000).await;
+    rig.eventually_safe().await;
+    rig.stop().await;
+    remove_contents(&rig.device_path(3).join("store/index"));
+    rig.reopen().await;
+    rig.read_all().await;
+    eventually("the voters are back", async || {
+        rig.node().status().await.groups.iter().all(|group| group.quorum && group.devices.len() == 3)
+    })
+    .await;
+    rig.eventually_safe().await;
+    let status = rig.node().status().await;
+    assert_eq!((status.devices[2].incarnation, status.devices[2].chunks), (1, 10), "nothing was copied");
+    // The renewed voters count: another device may go.
+    rig.stop().await;
+    std::fs::remove_dir_all(rig.device_path(1)).unwrap();
+    rig.reopen().await;
+    rig.eventually_safe().await;
+    rig.read_all().await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn devices_come_and_go() {
     let mut rig = Rig::start(3, &["replicated:2"]).await;
     rig.write_some(30, 0, 50_000).await;

@@ -120,6 +120,11 @@ fn before(key: ChunkKey) -> Option<ChunkKey> {
 }
 
 fn note(device: &DeviceHandle, key: ChunkKey, what: &'static str, error: &EngineError) -> Fault {
+    if matches!(error, EngineError::IndexDamaged { .. }) {
+        device.note_index_damage();
+        tracing::error!(device = %device.id, %error, "the index is damaged and will be rebuilt from the log");
+        return Fault::Down;
+    }
     let fault = Fault::of(error);
     match fault {
         Fault::Missing => {}

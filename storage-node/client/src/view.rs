@@ -12,6 +12,7 @@ use ringfort_ring::{PartitionId, RingTable};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 /// Bytes that may be on their way to one device at a time; the answer to "full" is to wait.
@@ -76,6 +77,7 @@ pub struct DeviceHandle {
     /// Whether it can be used.
     pub standing: Standing,
     inflight: Arc<Semaphore>,
+    index_damage: Arc<AtomicBool>,
 }
 
 impl DeviceHandle {
@@ -89,7 +91,7 @@ impl DeviceHandle {
         standing: Standing,
     ) -> Self {
         let inflight = Arc::new(Semaphore::new(INFLIGHT_BYTES_MAX / PERMIT_BYTES));
-        Self { id, incarnation, place, member, standing, inflight }
+        Self { id, incarnation, place, member, standing, inflight, index_damage: Arc::default() }
     }
 
     /// The engine, when the device is in service (a full one is: it serves reads and deletes).
@@ -105,6 +107,17 @@ impl DeviceHandle {
     #[must_use]
     pub fn writable(&self) -> Option<&Engine> {
         self.engine().filter(|engine| matches!(engine.health(), Health::InService))
+    }
+
+    /// The device's index turned out to be damaged: whoever opened it has to rebuild it.
+    pub(crate) fn note_index_damage(&self) {
+        self.index_damage.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the index turned out to be damaged since the last call.
+    #[must_use]
+    pub fn take_index_damage(&self) -> bool {
+        self.index_damage.swap(false, Ordering::Relaxed)
     }
 
     /// Whether the device is one the cluster still counts on (it is not removed).

@@ -118,19 +118,22 @@ async fn stored_files_that_go_while_their_device_stays_are_made_anew() {
     rig.eventually_safe().await;
     // The store goes, the identity stays: never opened as an empty device of the same incarnation.
     std::fs::remove_dir_all(rig.device_path(2).join("store")).unwrap();
-    eventually("device 2 is formatted anew", async || rig.node().status().await.devices[1].incarnation == 2).await;
+    eventually("device 2 is formatted anew", async || rig.node().status().await.devices[1].incarnation == 2)
+        .await;
     rig.eventually_safe().await;
     // A removal that did not get everything.
     std::fs::remove_file(rig.device_path(4).join("device.json")).unwrap();
     std::fs::remove_file(rig.device_path(4).join("store/log/FORMAT")).unwrap();
     std::fs::write(rig.device_path(4).join("store/log/remains"), "x").unwrap();
-    eventually("device 4 is formatted anew", async || rig.node().status().await.devices[3].incarnation == 2).await;
+    eventually("device 4 is formatted anew", async || rig.node().status().await.devices[3].incarnation == 2)
+        .await;
     assert!(rig.device_path(4).join("store.left-1/log/remains").exists(), "set aside, not deleted");
     rig.eventually_safe().await;
     rig.stop().await;
     std::fs::remove_dir_all(rig.device_path(1).join("store")).unwrap();
     rig.reopen().await;
-    eventually("device 1 is formatted anew", async || rig.node().status().await.devices[0].incarnation == 2).await;
+    eventually("device 1 is formatted anew", async || rig.node().status().await.devices[0].incarnation == 2)
+        .await;
     rig.eventually_safe().await;
     rig.read_all().await;
     rig.stop().await;

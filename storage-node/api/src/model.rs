@@ -86,7 +86,8 @@ pub trait StateModel: Send + Sync + 'static {
     /// Applies `command` at time `stamp` (strictly growing within the group) and returns its result, which is recorded and
     /// given again to a retry. A command that does not decode, or whose conditions do not hold, answers so in its result and
     /// writes nothing; it must not panic.
-    fn apply(&self, tx: &mut dyn SlotTx, stamp: HybridTime, command: &[u8], bodies: &[InlineBody]) -> Vec<u8>;
+    fn apply(&self, tx: &mut dyn SlotTx, stamp: HybridTime, command: &[u8], bodies: &[InlineBody])
+    -> Vec<u8>;
 
     /// Answers `query` from the records of a slot. Must not panic on any bytes.
     fn query(&self, view: &dyn SlotView, query: &[u8]) -> QueryReply;

@@ -3,10 +3,18 @@
 //! An acknowledged write is durable; what was deleted stays deleted; no byte is returned that its checksum does not
 //! vouch for. Start at [`Engine`].
 
+mod committer;
+mod compact;
 mod config;
+mod disk;
 mod engine;
 mod error;
+mod extents;
+mod format;
+mod group;
+mod index;
 mod raft;
+mod recover;
 mod state;
 mod types;
 
@@ -14,7 +22,5 @@ pub use config::{EngineConfig, SharedMemory};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use raft::GroupLog;
-pub use state::{GroupState, SnapshotItem, StateBatch, StateInstall, StateIter, StateSnapshot};
-pub use types::{
-    ChunkInfo, Damage, Direction, Health, IoClass, LogEntry, OpenReport, StateStatus, Usage,
-};
+pub use state::{GroupState, SnapshotItem, StateBatch, StateInstall, StateIter, StateSnapshot, Visit};
+pub use types::{ChunkInfo, Damage, Direction, Health, IoClass, LogEntry, OpenReport, StateStatus, Usage};

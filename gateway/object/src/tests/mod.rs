@@ -1,5 +1,7 @@
 //! The object layer over a cluster in memory.
 
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
+
 mod cluster;
 mod containers;
 mod objects;

@@ -9,8 +9,8 @@ mod time;
 pub use blob::{BlobId, BlobIdParseError, ChunkKey};
 pub use error::ErrorKind;
 pub use ids::{
-    CommandId, DeviceId, Epoch, GROUP_COUNT_DEFAULT, GroupId, Incarnation, SLOT_COUNT, SYSTEM_GROUP, SYSTEM_SLOT,
-    SessionId, SlotId, VoterId,
+    CommandId, DeviceId, Epoch, GROUP_COUNT_DEFAULT, GroupId, Incarnation, SLOT_COUNT, SYSTEM_GROUP,
+    SYSTEM_SLOT, SessionId, SlotId, VoterId,
 };
 pub use policy::{Policy, PolicyParseError, Redundancy};
 pub use time::HybridTime;

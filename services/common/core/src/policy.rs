@@ -56,7 +56,9 @@ impl fmt::Display for Redundancy {
 
 /// Why a policy's text was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no storage policy: {reason}; write replicated:N (1 to 16) or erasure:K+M (K 1 to 32, M 1 to 16)")]
+#[error(
+    "`{text}` is no storage policy: {reason}; write replicated:N (1 to 16) or erasure:K+M (K 1 to 32, M 1 to 16)"
+)]
 pub struct PolicyParseError {
     text: String,
     reason: &'static str,
@@ -68,7 +70,11 @@ impl FromStr for Redundancy {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let fail = |reason| PolicyParseError { text: text.to_owned(), reason };
         let number = |digits: &str, most: u8| {
-            digits.parse::<u8>().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| fail("a number is out of range"))
+            digits
+                .parse::<u8>()
+                .ok()
+                .filter(|n| (1..=most).contains(n))
+                .ok_or_else(|| fail("a number is out of range"))
         };
         match text.split_once(':') {
             Some(("replicated", n)) => Ok(Self::Replicated(number(n, 16)?)),
@@ -139,7 +145,16 @@ mod tests {
             assert_eq!(redundancy.width(), width);
             assert_eq!(Policy::new(0, "p", redundancy).write_quorum(), quorum, "{text}");
         }
-        for bad in ["", "replicated", "replicated:0", "replicated:17", "erasure:4", "erasure:0+1", "erasure:4+0", "x:1"] {
+        for bad in [
+            "",
+            "replicated",
+            "replicated:0",
+            "replicated:17",
+            "erasure:4",
+            "erasure:0+1",
+            "erasure:4+0",
+            "x:1",
+        ] {
             assert!(bad.parse::<Redundancy>().is_err(), "{bad}");
         }
     }

@@ -1,6 +1,10 @@
 //! Bad and slow clients against a real port, by raw sockets.
 
-#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a test fails by panicking, and prints rates")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and prints rates"
+)]
 
 use bytes::Bytes;
 use http::{Request, Response};

@@ -89,9 +89,8 @@ impl Pair {
         let slots = slot_ids.iter().map(|slot| MemorySlot::new(*slot)).collect();
         let world = World { shards: vec![Default::default(), Default::default()], ..World::default() };
         let mut pair = Self { shards, slot_ids, slots, world, clock: 1_000, names: 0 };
-        for at in 0..2 {
-            let command =
-                Command::CreateShard { shard: shards[at], versioning: Versioning::Off, revision: 1 };
+        for (at, shard) in shards.into_iter().enumerate() {
+            let command = Command::CreateShard { shard, versioning: Versioning::Off, revision: 1 };
             pair.run(at, &command, Vec::new()).unwrap();
             pair.run(at, &command, Vec::new()).unwrap();
         }
@@ -152,7 +151,7 @@ impl Pair {
             1 => (NewBody::Inline(blob), vec![Bytes::from(vec![size; size as usize])]),
             _ => (NewBody::Chunks { blob, policy: 1, chunk_bytes: 100 }, Vec::new()),
         };
-        let size = if size % 3 == 0 { 0 } else { u64::from(size) };
+        let size = if size.is_multiple_of(3) { 0 } else { u64::from(size) };
         let (inline, blobs) = match body {
             NewBody::Inline(blob) => (Some(blob), Vec::new()),
             NewBody::Chunks { blob, .. } => (None, vec![(blob, blob)]),
@@ -308,7 +307,7 @@ impl Pair {
     }
 
     fn deliver(&mut self, twice: bool) {
-        for at in 0..2 {
+        for (at, shard) in shards.into_iter().enumerate() {
             let entries = decode_outbox(&self.ask(at, &Query::Outbox { limit: 1000 }).unwrap()).unwrap();
             for entry in &entries {
                 let home = usize::from(entry.blob.home() == self.slot_ids[1]);
@@ -325,7 +324,7 @@ impl Pair {
     }
 
     fn condemn_all(&mut self) {
-        for at in 0..2 {
+        for (at, shard) in shards.into_iter().enumerate() {
             let mut blobs: Vec<_> = self
                 .world
                 .referrers
@@ -355,7 +354,7 @@ impl Pair {
     }
 
     fn collect(&mut self) {
-        for at in 0..2 {
+        for (at, shard) in shards.into_iter().enumerate() {
             let query = Query::Condemned { after: None, limit: 1000 };
             let all = decode_blobs(&self.ask(at, &query).unwrap()).unwrap();
             let blobs = all.into_iter().map(|(blob, _)| blob).collect();
@@ -494,7 +493,7 @@ impl Pair {
 
     fn check(&self) {
         let (mut living, mut condemned, mut inline) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for at in 0..2 {
+        for (at, shard) in shards.into_iter().enumerate() {
             let payload = self.ask(at, &Query::Shard { shard: self.shards[at] }).unwrap();
             let root = ShardRoot::decode_payload(&payload).unwrap();
             assert_eq!((root.objects, root.versions, root.bytes), self.world.shards[at].counters());

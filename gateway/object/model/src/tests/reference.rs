@@ -89,9 +89,8 @@ impl Pair {
         let slots = slot_ids.iter().map(|slot| MemorySlot::new(*slot)).collect();
         let world = World { shards: vec![Default::default(), Default::default()], ..World::default() };
         let mut pair = Self { shards, slot_ids, slots, world, clock: 1_000, names: 0 };
-        for at in 0..2 {
-            let command =
-                Command::CreateShard { shard: shards[at], versioning: Versioning::Off, revision: 1 };
+        for (at, shard) in shards.into_iter().enumerate() {
+            let command = Command::CreateShard { shard, versioning: Versioning::Off, revision: 1 };
             pair.run(at, &command, Vec::new()).unwrap();
             pair.run(at, &command, Vec::new()).unwrap();
         }
@@ -152,7 +151,7 @@ impl Pair {
             1 => (NewBody::Inline(blob), vec![Bytes::from(vec![size; size as usize])]),
             _ => (NewBody::Chunks { blob, policy: 1, chunk_bytes: 100 }, Vec::new()),
         };
-        let size = if size % 3 == 0 { 0 } else { u64::from(size) };
+        let size = if size.is_multiple_of(3) { 0 } else { u64::from(size) };
         let (inline, blobs) = match body {
             NewBody::Inline(blob) => (Some(blob), Vec::new()),
             NewBody::Chunks { blob, .. } => (None, vec![(blob, blob)]),
@@ -382,7 +381,7 @@ impl Pair {
         let blob = self.name(at);
         let size = u64::from(size) + 1;
         let reference = BlobRef { blob, referrer: None, policy: 1, chunk_bytes: 64 };
-        let md5 = [number as u8; 16];
+        let md5 = [u8::try_from(number).unwrap(); 16];
         let part = Part { number, size, md5, stamp: 0, blob: Some(reference), checksums: Vec::new() };
         let command = Command::PutPart { shard: self.shards[at], key: &key, upload, part };
         self.run(at, &command, Vec::new()).unwrap();
@@ -397,7 +396,7 @@ impl Pair {
         let Some((at, key, upload)) = self.upload(index) else { return };
         let all = self.world.shards[at].uploads[&(key.clone(), upload)].clone();
         let chosen: Vec<_> = all.iter().skip(usize::from(skip)).collect();
-        let etag = ETag { md5: [7; 16], parts: chosen.len() as u32 };
+        let etag = ETag { md5: [7; 16], parts: u32::try_from(chosen.len()).unwrap() };
         let complete = CompleteUpload {
             shard: self.shards[at],
             key: &key,

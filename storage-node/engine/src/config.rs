@@ -107,14 +107,17 @@ impl EngineConfig {
 /// Block cache and write-buffer budget of the indexes of all devices of a process.
 #[derive(Clone)]
 pub struct SharedMemory {
-    pub(crate) cache_bytes: usize,
-    pub(crate) buffer_bytes: usize,
+    pub(crate) cache: rocksdb::Cache,
+    pub(crate) buffers: rocksdb::WriteBufferManager,
 }
 
 impl SharedMemory {
     /// A block cache of `cache_bytes` and write buffers of `buffer_bytes` in all.
     #[must_use]
     pub fn new(cache_bytes: usize, buffer_bytes: usize) -> Self {
-        Self { cache_bytes, buffer_bytes }
+        Self {
+            cache: rocksdb::Cache::new_lru_cache(cache_bytes),
+            buffers: rocksdb::WriteBufferManager::new_write_buffer_manager(buffer_bytes, false),
+        }
     }
 }

@@ -111,7 +111,9 @@ pub enum EngineError {
     #[error("the engine is closed")]
     Closed,
     /// The folder belongs to a newer format.
-    #[error("the device folder has format {found}, this program knows formats up to {known}: use a newer ringfort")]
+    #[error(
+        "the device folder has format {found}, this program knows formats up to {known}: use a newer ringfort"
+    )]
     NewerFormat {
         /// The format found.
         found: u32,
@@ -153,9 +155,10 @@ impl EngineError {
             Self::ChunkNotFound { .. } => ErrorKind::NotFound,
             Self::Range { .. } | Self::TooLarge { .. } | Self::Config { .. } => ErrorKind::Invalid,
             Self::Conflict { .. } | Self::LogOrder { .. } | Self::PurgeTooFar { .. } => ErrorKind::Conflict,
-            Self::Corrupt { .. } | Self::LogDamaged { .. } | Self::IndexDamaged { .. } | Self::BadHeader { .. } => {
-                ErrorKind::Corrupt
-            }
+            Self::Corrupt { .. }
+            | Self::LogDamaged { .. }
+            | Self::IndexDamaged { .. }
+            | Self::BadHeader { .. } => ErrorKind::Corrupt,
             Self::NoSpace => ErrorKind::NoSpace,
             Self::Index { .. }
             | Self::StateLost { .. }

@@ -28,6 +28,9 @@ mod types;
 mod workers;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use config::{EngineConfig, SharedMemory};
 pub use engine::Engine;
 pub use error::EngineError;

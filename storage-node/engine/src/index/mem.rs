@@ -15,6 +15,8 @@ struct State {
     now: Maps,
     flushed: Maps,
     since: Vec<Vec<IndexOp>>,
+    /// Makes flushes do nothing: a fault that tests put in.
+    ignore_flush: bool,
 }
 
 /// The store; cloning shares it.
@@ -45,6 +47,10 @@ impl MemIndex {
             apply(&mut maps, &ops);
         }
         (state.now, state.flushed) = (maps.clone(), maps);
+    }
+
+    pub(crate) fn ignore_flush(&self) {
+        self.0.lock().ignore_flush = true;
     }
 
     pub(crate) fn wipe(&self) {
@@ -85,6 +91,9 @@ impl Index for MemIndex {
 
     fn flush(&self) -> Result<(), EngineError> {
         let mut state = self.0.lock();
+        if state.ignore_flush {
+            return Ok(());
+        }
         state.flushed = state.now.clone();
         state.since.clear();
         Ok(())

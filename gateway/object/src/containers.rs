@@ -73,7 +73,9 @@ impl ObjectStore {
                 None => {
                     let record = self.new_record(account, policy, options);
                     match self.swap_record(account, name, 0, Some(&record)).await? {
-                        Some(revision) => ContainerRecord { revision, ..record },
+                        Some(revision) => {
+                            ContainerRecord { revision, created: HybridTime(revision), ..record }
+                        }
                         None => continue,
                     }
                 }

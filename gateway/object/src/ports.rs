@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use ringfort_core::{BlobId, ErrorKind, Policy, SessionId, SlotId};
+use ringfort_meta::kv::KvClient;
 use ringfort_meta::{MetaClient, MetaError};
 use ringfort_storage_client::{ChunkError, ChunkStore};
 use std::future::Future;
@@ -77,6 +78,9 @@ pub trait MetaPort: Send + Sync + 'static {
 
     /// The session that new blobs are written under.
     fn session(&self) -> SessionId;
+
+    /// Whether `session` is known to have ended, so that none of its commands can take effect any more.
+    fn has_ended(&self, session: SessionId) -> PortFuture<'_, bool>;
 }
 
 /// The chunks of blobs.
@@ -118,6 +122,14 @@ impl MetaPort for MetaClient {
 
     fn session(&self) -> SessionId {
         Self::session(self)
+    }
+
+    fn has_ended(&self, session: SessionId) -> PortFuture<'_, bool> {
+        Box::pin(async move {
+            // A session that was never registered is none of ours to judge.
+            let state = KvClient::new(self.clone()).session(session).await?;
+            Ok(state.is_some_and(|state| !state.live))
+        })
     }
 }
 

@@ -1,17 +1,17 @@
 //! Standing conditions the object layer keeps true, a few slots at a time: references queued for release are released in the
-//! blob's home, versions that have expired are removed. Both are idempotent. And what the storage node's reconcilers ask about
-//! blobs, as their [`BlobDirectory`].
+//! blob's home, versions that have expired are removed, and references that a copy added but never committed are dropped. All are
+//! idempotent. And what the storage node's reconcilers ask about blobs, as their [`BlobDirectory`].
 
 use crate::store::{CallError, decoded};
 use crate::{CondemnedBlob, ObjectError, ObjectStore};
 use futures_util::future::BoxFuture;
-use ringfort_core::{BlobId, SLOT_COUNT, SlotId};
+use ringfort_core::{BlobId, SLOT_COUNT, SessionId, SlotId};
 use ringfort_object_model::{
     Command, OutboxEntry, Query, Refusal, decode_blobs, decode_condemned, decode_expiring, decode_flags,
-    decode_outbox,
+    decode_outbox, decode_references,
 };
 use ringfort_storage_client::{BlobDirectory, BlobHome, DirectoryError, OrphanVerdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// Entries of a slot handled in one step.
@@ -29,12 +29,26 @@ impl ObjectStore {
         self.inner.tasks.spawn(async move {
             let mut next = 0;
             let mut wait = pause;
+            // References are left behind by processes that died or lost an answer, so one look at each slot per process
+            // is enough.
+            let mut unchecked: BTreeSet<u16> = (0..SLOT_COUNT).collect();
+            let mut ended = HashMap::new();
             while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
                 wait = pause;
                 for _ in 0..store.inner.config.reconcile_slots {
-                    if let Err(error) = store.reconcile(SlotId(next)).await {
-                        tracing::debug!(slot = next, %error, "a slot cannot be reconciled now");
-                        wait = (pause * 20).min(PAUSE_MAX);
+                    let slot = SlotId(next);
+                    let mut done = store.reconcile(slot).await;
+                    if done.is_ok() && unchecked.contains(&next) {
+                        done = store.drop_stray_references(slot, &mut ended).await;
+                    }
+                    match done {
+                        Ok(()) => {
+                            unchecked.remove(&next);
+                        }
+                        Err(error) => {
+                            tracing::debug!(%slot, %error, "a slot cannot be reconciled now");
+                            wait = (pause * 20).min(PAUSE_MAX);
+                        }
                     }
                     next = (next + 1) % SLOT_COUNT;
                 }
@@ -64,6 +78,48 @@ impl ObjectStore {
             self.execute(slot, &Command::Delivered(delivered), Vec::new()).await?;
         }
         Ok(())
+    }
+
+    /// Drops references to blobs at home in `slot` that were added for a copy in another slot which was never committed: the
+    /// session that added them has ended, and then the other slot said that it does not hold them.
+    pub(crate) async fn drop_stray_references(
+        &self,
+        slot: SlotId,
+        ended: &mut HashMap<SessionId, bool>,
+    ) -> Result<(), ObjectError> {
+        let mut after = None;
+        loop {
+            let (payload, _) = self.query(slot, &Query::Referrers { after, limit: BATCH }).await?;
+            let page = decoded(decode_references(&payload))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for (blob, name) in page.into_iter().filter(|(_, name)| name.home() != slot) {
+                if !self.session_ended(name.session(), ended).await? {
+                    continue;
+                }
+                let (held, _) = self.query(name.home(), &Query::Held { referrer: name }).await?;
+                if *held == [0] {
+                    tracing::info!(%blob, reference = %name, "dropping the reference of a copy that was never committed");
+                    self.execute(slot, &Command::DropReferrers(vec![(blob, name)]), Vec::new()).await?;
+                }
+            }
+        }
+    }
+
+    async fn session_ended(
+        &self,
+        session: SessionId,
+        ended: &mut HashMap<SessionId, bool>,
+    ) -> Result<bool, ObjectError> {
+        if session == self.inner.meta.session() {
+            return Ok(false);
+        }
+        if let Some(known) = ended.get(&session) {
+            return Ok(*known);
+        }
+        let answer = self.inner.meta.has_ended(session).await?;
+        ended.insert(session, answer);
+        Ok(answer)
     }
 
     async fn expire(&self, slot: SlotId) -> Result<(), ObjectError> {
@@ -131,18 +187,26 @@ impl ObjectStore {
         after: Option<BlobId>,
         limit: usize,
     ) -> Result<Vec<BlobHome>, ObjectError> {
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let (payload, _) = self.query(slot, &Query::Blobs { after, limit }).await?;
-        let all = decoded(decode_blobs(&payload))?.into_iter();
-        Ok(all
-            .map(|(blob, record)| BlobHome {
+        let mut homes = Vec::new();
+        let mut after = after;
+        while homes.len() < limit {
+            let wanted = u32::try_from(limit - homes.len()).unwrap_or(BATCH).min(BATCH);
+            let (payload, _) = self.query(slot, &Query::Blobs { after, limit: wanted }).await?;
+            let page = decoded(decode_blobs(&payload))?;
+            let full = page.len() == wanted as usize;
+            after = page.last().map(|(blob, _)| *blob);
+            homes.extend(page.into_iter().map(|(blob, record)| BlobHome {
                 blob,
                 policy: record.policy,
                 chunk_bytes: record.chunk_bytes,
                 size: record.size,
                 inline: false,
-            })
-            .collect())
+            }));
+            if !full {
+                break;
+            }
+        }
+        Ok(homes)
     }
 
     async fn condemn_one(&self, blob: BlobId) -> Result<OrphanVerdict, ObjectError> {

@@ -113,6 +113,10 @@ impl Connection {
             .method(method)
             .uri(self.keys.presign(method, path, query))
             .header("host", self.keys.authority());
+        if matches!(method, "PUT" | "POST") {
+            // Also for an empty body, where hyper would leave it out.
+            request = request.header("content-length", body.len());
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

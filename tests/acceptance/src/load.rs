@@ -69,6 +69,10 @@ impl Load {
             if self.acknowledged.load(Ordering::Relaxed) >= wanted {
                 return;
             }
+            assert!(
+                !self.clients.iter().any(JoinHandle::is_finished),
+                "a client met what it should not have"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("fewer than {more} writes were acknowledged in two minutes");

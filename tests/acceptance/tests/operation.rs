@@ -27,7 +27,7 @@ async fn files_and_figures_are_as_documented() {
         let text = fs::read(entry.unwrap().path()).unwrap();
         assert!(!text.windows(secret.len()).any(|window| window == secret.as_bytes()), "a secret lies open");
     }
-    server.make_bucket("b").await.unwrap();
+    server.make_bucket("bbb").await.unwrap();
     let status = server.operate(&["status"]).unwrap();
     println!("{status}");
     for wanted in ["share one disk", "replicated:3", "Backlog", "free of"] {
@@ -47,7 +47,7 @@ async fn files_and_figures_are_as_documented() {
     let again = server.start().unwrap();
     println!("a start took {again:.2?}");
     let mut connection = Connection::open(&server.keys().unwrap()).await.unwrap();
-    connection.call("HEAD", "/b", &[], Bytes::new()).await.unwrap().good().unwrap();
+    connection.call("HEAD", "/bbb", &[], Bytes::new()).await.unwrap().good().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+/// The session in use; earlier ones have ended.
+pub(super) const SESSION: SessionId = SessionId(7);
+
 /// Slots and chunks of a cluster.
 #[derive(Default)]
 pub(super) struct MemoryCluster {
@@ -55,7 +58,11 @@ impl MetaPort for MemoryCluster {
     }
 
     fn session(&self) -> SessionId {
-        SessionId(7)
+        SESSION
+    }
+
+    fn has_ended(&self, session: SessionId) -> PortFuture<'_, bool> {
+        Box::pin(async move { Ok(session < SESSION) })
     }
 }
 
@@ -126,8 +133,8 @@ pub(super) const CHUNK: usize = 1000;
 
 pub(super) fn policy() -> Policy {
     let mut policy = Policy::new(0, "test", ringfort_core::Redundancy::Replicated(1));
-    policy.inline_bytes_max = INLINE as u32;
-    policy.chunk_bytes = CHUNK as u32;
+    policy.inline_bytes_max = u32::try_from(INLINE).unwrap();
+    policy.chunk_bytes = u32::try_from(CHUNK).unwrap();
     policy
 }
 

@@ -121,6 +121,8 @@ async fn versioning_and_metadata_are_kept() {
     store.set_container_metadata("acct", "box", vec![("a".into(), "b".into())]).await.unwrap();
     let info = store.container("acct", "box").await.unwrap();
     assert_eq!((info.versioning, info.metadata.len()), (Versioning::Enabled, 1));
+    assert!(info.created.0 > 0);
+    assert_eq!(store.list_containers("acct", "b", "", 10).await.unwrap().containers[0].created, info.created);
     assert_eq!(put(store, "k", b"1").await.versioning, Versioning::Enabled);
     assert!(matches!(
         store.set_versioning("acct", "none", Versioning::Enabled).await,

@@ -183,6 +183,18 @@ async fn conditions_of_reads_and_writes() {
     ));
 }
 
+/// A key in a container of another slot.
+async fn far_away(world: &World) -> crate::ObjectPath {
+    let here = world.store.home("acct", "box", "").await.unwrap().shard.slot();
+    for name in (0..10).map(|i| format!("far{i}")) {
+        world.store.create_container("acct", &name, crate::CreateContainer::default()).await.unwrap();
+        if world.store.home("acct", &name, "").await.unwrap().shard.slot() != here {
+            return crate::ObjectPath::new("acct", name, "copy");
+        }
+    }
+    panic!("all in one slot")
+}
+
 #[tokio::test]
 async fn copies_share_their_chunks_until_the_last_one_goes() {
     let world = World::new();
@@ -190,8 +202,7 @@ async fn copies_share_their_chunks_until_the_last_one_goes() {
     let bytes = pattern(4 * CHUNK + 1, 5);
     put(&world.store, "small", b"inline").await;
     put(&world.store, "a", &bytes).await;
-    world.store.create_container("acct", "far", crate::CreateContainer::default()).await.unwrap();
-    let far = crate::ObjectPath::new("acct", "far", "copy");
+    let far = far_away(&world).await;
     let chunks = world.cluster.chunks.lock().len();
     let copy = |from, to| {
         let store = world.store.clone();
@@ -199,7 +210,7 @@ async fn copies_share_their_chunks_until_the_last_one_goes() {
     };
     copy(at("a"), at("b")).await;
     copy(at("a"), far.clone()).await;
-    copy(far.clone(), crate::ObjectPath::new("acct", "far", "copy 2")).await;
+    copy(far.clone(), crate::ObjectPath::new("acct", &far.container, "copy 2")).await;
     copy(at("a"), at("a")).await;
     copy(at("small"), at("small copy")).await;
     assert_eq!(world.cluster.chunks.lock().len(), chunks, "large bodies are shared");
@@ -211,7 +222,7 @@ async fn copies_share_their_chunks_until_the_last_one_goes() {
     let world = World { tasks: ringfort_runtime::TaskGroup::new(), ..world };
     assert!(read(world.store.get(&far, GetOptions::default()).await.unwrap()).await == bytes);
     world.store.delete(&far, DeleteOptions::default()).await.unwrap();
-    let last = crate::ObjectPath::new("acct", "far", "copy 2");
+    let last = crate::ObjectPath::new("acct", &far.container, "copy 2");
     assert!(read(world.store.get(&last, GetOptions::default()).await.unwrap()).await == bytes);
     world.store.delete(&last, DeleteOptions::default()).await.unwrap();
     world.settle().await;
@@ -243,7 +254,7 @@ async fn pages_of_a_listing_fit_together() {
     for key in keys {
         put(&world.store, key, key.as_bytes()).await;
     }
-    for limit in 1..=keys.len() as u32 + 1 {
+    for limit in 1..=u32::try_from(keys.len()).unwrap() + 1 {
         for (delimiter, expected) in
             [("", &keys[..]), ("/", &["a", "a/", "b", "b/", "c", "d/", "e\u{10ffff}z"])]
         {
@@ -292,4 +303,30 @@ async fn expired_objects_go() {
     let info = world.store.container("acct", "box").await.unwrap();
     assert_eq!((info.objects, info.bytes), (1, 2 * CHUNK as u64));
     assert_eq!(world.cluster.chunks.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn references_of_copies_that_never_committed_are_dropped() {
+    use ringfort_core::{BlobId, SessionId};
+    use ringfort_object_model::Command;
+    let world = World::new();
+    make_box(&world.store).await;
+    put(&world.store, "k", &pattern(3 * CHUNK, 1)).await;
+    let far = far_away(&world).await;
+    world.store.copy(&at("k"), None, &far, CopyOptions::default()).await.unwrap();
+    let blob = world.cluster.chunks.lock().keys().next().unwrap().0;
+    let other = world.store.home("acct", &far.container, "x").await.unwrap().shard.slot();
+    let dead = BlobId::new(other, SessionId(3), 1);
+    let young = BlobId::new(other, super::cluster::SESSION, u64::MAX);
+    let add = Command::AddReferrers(vec![(blob, dead), (blob, young)]);
+    world.store.execute(blob.home(), &add, Vec::new()).await.unwrap();
+    let records = world.cluster.records();
+    for _ in 0..2 {
+        world.store.drop_stray_references(blob.home(), &mut Default::default()).await.unwrap();
+        assert_eq!(world.cluster.records(), records - 1, "only the one of the ended session");
+    }
+    world.store.delete(&at("k"), DeleteOptions::default()).await.unwrap();
+    world.settle().await;
+    let world = World { tasks: ringfort_runtime::TaskGroup::new(), ..world };
+    assert!(read(world.store.get(&far, GetOptions::default()).await.unwrap()).await == pattern(3 * CHUNK, 1));
 }

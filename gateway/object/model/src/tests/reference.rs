@@ -381,7 +381,7 @@ impl Pair {
         let blob = self.name(at);
         let size = u64::from(size) + 1;
         let reference = BlobRef { blob, referrer: None, policy: 1, chunk_bytes: 64 };
-        let md5 = [number as u8; 16];
+        let md5 = [u8::try_from(number).unwrap(); 16];
         let part = Part { number, size, md5, stamp: 0, blob: Some(reference), checksums: Vec::new() };
         let command = Command::PutPart { shard: self.shards[at], key: &key, upload, part };
         self.run(at, &command, Vec::new()).unwrap();
@@ -396,7 +396,7 @@ impl Pair {
         let Some((at, key, upload)) = self.upload(index) else { return };
         let all = self.world.shards[at].uploads[&(key.clone(), upload)].clone();
         let chosen: Vec<_> = all.iter().skip(usize::from(skip)).collect();
-        let etag = ETag { md5: [7; 16], parts: chosen.len() as u32 };
+        let etag = ETag { md5: [7; 16], parts: u32::try_from(chosen.len()).unwrap() };
         let complete = CompleteUpload {
             shard: self.shards[at],
             key: &key,

@@ -17,11 +17,6 @@ mod raft;
 mod recover;
 mod state;
 mod types;
-mod workers;
-mod writer;
-
-#[cfg(test)]
-mod tests;
 
 pub use config::{EngineConfig, SharedMemory};
 pub use engine::Engine;

@@ -14,8 +14,6 @@ use std::sync::atomic::Ordering;
 const CACHED_ENTRIES: usize = 256;
 
 /// The Raft log, vote and marks of one group on this device. Cloning shares it.
-///
-/// What is written is visible to the reads of this type at once, and durable when `done` is called.
 #[derive(Clone)]
 pub struct GroupLog {
     pub(crate) engine: Engine,

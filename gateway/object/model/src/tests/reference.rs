@@ -307,7 +307,7 @@ impl Pair {
     }
 
     fn deliver(&mut self, twice: bool) {
-        for (at, shard) in shards.into_iter().enumerate() {
+        for at in 0..2 {
             let entries = decode_outbox(&self.ask(at, &Query::Outbox { limit: 1000 }).unwrap()).unwrap();
             for entry in &entries {
                 let home = usize::from(entry.blob.home() == self.slot_ids[1]);
@@ -324,7 +324,7 @@ impl Pair {
     }
 
     fn condemn_all(&mut self) {
-        for (at, shard) in shards.into_iter().enumerate() {
+        for at in 0..2 {
             let mut blobs: Vec<_> = self
                 .world
                 .referrers
@@ -354,7 +354,7 @@ impl Pair {
     }
 
     fn collect(&mut self) {
-        for (at, shard) in shards.into_iter().enumerate() {
+        for at in 0..2 {
             let query = Query::Condemned { after: None, limit: 1000 };
             let all = decode_blobs(&self.ask(at, &query).unwrap()).unwrap();
             let blobs = all.into_iter().map(|(blob, _)| blob).collect();
@@ -493,7 +493,7 @@ impl Pair {
 
     fn check(&self) {
         let (mut living, mut condemned, mut inline) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for (at, shard) in shards.into_iter().enumerate() {
+        for at in 0..2 {
             let payload = self.ask(at, &Query::Shard { shard: self.shards[at] }).unwrap();
             let root = ShardRoot::decode_payload(&payload).unwrap();
             assert_eq!((root.objects, root.versions, root.bytes), self.world.shards[at].counters());

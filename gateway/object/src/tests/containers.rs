@@ -1,3 +1,5 @@
+//! Containers: creating, deleting, listing.
+
 use super::cluster::World;
 use super::{at, body, get, make_box, put};
 use crate::{CreateContainer, Created, DeleteOptions, ObjectError, PutOptions, Versioning};

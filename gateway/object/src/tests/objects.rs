@@ -1,3 +1,5 @@
+//! Objects: round trips, ranges, conditions, copies.
+
 use super::cluster::{CHUNK, INLINE, World};
 use super::{at, body, broken, get, make_box, pattern, put, read};
 use crate::{

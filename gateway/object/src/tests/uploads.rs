@@ -1,3 +1,5 @@
+//! Multipart uploads.
+
 use super::cluster::{CHUNK, World};
 use super::{at, body, broken, get, make_box, pattern, put, read};
 use crate::{

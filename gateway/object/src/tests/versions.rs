@@ -1,3 +1,5 @@
+//! Versions and delete markers.
+
 use super::cluster::World;
 use super::{at, get, make_box, put, read};
 use crate::{

@@ -1,3 +1,5 @@
+//! Reads of a command see its own writes.
+
 use super::*;
 use proptest::prelude::*;
 use ringfort_engine::Direction;

@@ -1,3 +1,5 @@
+//! The proposal's bytes: round trips, the golden file, any bytes.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 
 use crate::identity::DeviceIdentity;
 use crate::inner::Inner;
-use crate::local::{self, Folder, LocalDevice, LocalState};
+use crate::local::{self, Folder};
 use crate::open::record_of;
 use crate::records::ClusterMap;
 use crate::{DeviceConfig, NodeError};
@@ -33,10 +33,8 @@ impl Inner {
         let identity = DeviceIdentity::new(&self.identity.cluster, id, Incarnation(1), voter);
         let (path, made) = (device.path.clone(), identity.clone());
         self.blocking(move || local::format(&path, &made)).await??;
-        let absent = LocalState::Absent("not opened yet".to_owned());
-        let local = LocalDevice { path: device.path, state: absent, opened: None, away_since: None };
         // Open before the ring names it, so that nothing meant for it goes to a stand-in.
-        self.bring_in(id, &local, &identity, true).await?;
+        self.bring_in(id, &device.path, &identity, true).await?;
         let joined = self.change_ring(|map| {
             map.devices.insert(id, record);
             Ok(())

@@ -19,21 +19,34 @@ use crate::identity::{self, DeviceIdentity, Store};
 use crate::inner::Inner;
 use crate::local::{self, Folder, LocalDevice, LocalState, OpenedEngine};
 use crate::records::ClusterMap;
-use ringfort_core::{DeviceId, Incarnation, VoterId};
-use ringfort_engine::{Engine, Health};
+use ringfort_core::{DeviceId, ErrorKind, Incarnation, VoterId};
+use ringfort_engine::{Engine, EngineConfig, Health};
 use ringfort_ring::DeviceState;
 use ringfort_runtime::boot_time;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long an engine that was closed may still be held by operations that are ending.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+const RELEASE_POLL: Duration = Duration::from_millis(50);
+
+/// What is the matter with a device.
+enum Verdict {
+    Fine,
+    /// Its folder is not the one that was opened.
+    Gone(String),
+    /// Its disk failed.
+    Failed(String),
+    /// Its index has to be rebuilt.
+    IndexDamaged,
+}
 
 impl Inner {
     /// One look at every device folder and at the health of every engine.
     pub(crate) async fn watch_once(&self) {
-        let devices = self.local.lock().clone();
-        for (id, device) in devices {
-            let result = match &device.state {
-                LocalState::Open(engine) => self.watch_open(id, &device, engine).await,
-                LocalState::Failed(_) | LocalState::Absent(_) => self.try_reformat(id, &device).await,
-            };
-            if let Err(error) = result {
+        let ids: Vec<DeviceId> = self.local.lock().keys().copied().collect();
+        for id in ids {
+            if let Err(error) = self.watch_device(id).await {
                 tracing::warn!(device = %id, %error, "the device cannot be brought back now");
             }
         }
@@ -44,7 +57,22 @@ impl Inner {
         }
     }
 
-    async fn watch_open(&self, id: DeviceId, device: &LocalDevice, engine: &Engine) -> Result<(), NodeError> {
+    async fn watch_device(&self, id: DeviceId) -> Result<(), NodeError> {
+        let Some(device) = self.local.lock().get(&id).cloned() else { return Ok(()) };
+        if device.engine().is_none() {
+            return self.try_reformat(id, device).await;
+        }
+        // No engine is held over what follows: one that is still held somewhere cannot be opened again.
+        match self.judge(id, device).await? {
+            Verdict::Fine => Ok(()),
+            Verdict::Gone(reason) => self.take_out(id, LocalState::Absent(reason)).await,
+            Verdict::Failed(reason) => self.take_out(id, LocalState::Failed(reason)).await,
+            Verdict::IndexDamaged => self.renew(id, true).await,
+        }
+    }
+
+    /// What is the matter with a device that is in service.
+    async fn judge(&self, id: DeviceId, device: LocalDevice) -> Result<Verdict, NodeError> {
         let (path, cluster) = (device.path.clone(), self.identity.cluster.clone());
         let (place, folder) =
             self.blocking(move || (local::store_place(&path), local::look(&path, &cluster))).await?;
@@ -60,19 +88,17 @@ impl Inner {
             Ok(Folder::Unusable(error)) | Err(error) => Some(error.to_string()),
         };
         if let Some(reason) = gone {
-            return self.take_out(id, LocalState::Absent(reason)).await;
+            return Ok(Verdict::Gone(reason));
         }
-        match engine.health() {
-            Health::Failed { reason } if local::is_index_damage(&reason) => self.renew(id, true).await,
-            Health::Failed { reason } => self.take_out(id, LocalState::Failed(reason.to_string())).await,
-            Health::InService | Health::Full => {
+        Ok(match device.engine().map(Engine::health) {
+            Some(Health::Failed { reason }) if local::is_index_damage(&reason) => Verdict::IndexDamaged,
+            Some(Health::Failed { reason }) => Verdict::Failed(reason.to_string()),
+            Some(Health::InService | Health::Full) | None => {
                 let view = self.chunks.view().load();
-                if view.device(id).is_some_and(|handle| handle.take_index_damage()) {
-                    return self.renew(id, true).await;
-                }
-                Ok(())
+                let damaged = view.device(id).is_some_and(|handle| handle.take_index_damage());
+                if damaged { Verdict::IndexDamaged } else { Verdict::Fine }
             }
-        }
+        })
     }
 
     /// Takes a device out of service: no new operation reaches it, its voters stop, its engine is closed.
@@ -94,14 +120,14 @@ impl Inner {
             LocalDevice { path: device.path.clone(), state, opened: None, away_since: Some(boot_time()) };
         self.set_local(id, aside);
         self.host.remove_device(id).await;
-        match device.engine().cloned() {
-            Some(engine) => self.blocking(move || engine.close()).await,
-            None => Ok(()),
+        match device.state {
+            LocalState::Open(engine) => self.blocking(move || engine.close()).await,
+            LocalState::Failed(_) | LocalState::Absent(_) => Ok(()),
         }
     }
 
     /// Formats the folder of a device that is away anew, if that destroys nothing; or takes it back as it was.
-    async fn try_reformat(&self, id: DeviceId, device: &LocalDevice) -> Result<(), NodeError> {
+    async fn try_reformat(&self, id: DeviceId, device: LocalDevice) -> Result<(), NodeError> {
         let _alone = self.admin.lock().await;
         let Some(record) = self.map.load().devices.get(&id).cloned() else { return Ok(()) };
         if record.state == DeviceState::Removed {
@@ -123,22 +149,22 @@ impl Inner {
             Ok::<_, NodeError>((folder, mounted))
         });
         match looked.await?? {
-            (Folder::Blank, true) => self.reformat(id, device).await,
-            (Folder::Emptied(found), _) if found.device == id => self.reformat(id, device).await,
+            (Folder::Blank, true) => self.reformat(id, &device.path).await,
+            (Folder::Emptied(found), _) if found.device == id => self.reformat(id, &device.path).await,
             // Back as it was, after a cable or a mount came back. A failed engine is not trusted again while we run.
             (Folder::Ours(found), _)
                 if matches!(device.state, LocalState::Absent(_))
                     && found.device == id
                     && found.incarnation == record.incarnation =>
             {
-                self.bring_in(id, device, &found, false).await
+                self.bring_in(id, &device.path, &found, false).await
             }
             (Folder::Blank | Folder::Ours(_) | Folder::Emptied(_) | Folder::Unusable(_), _) => Ok(()),
         }
     }
 
     /// Makes a blank folder the next incarnation of its device. The caller holds `admin`.
-    async fn reformat(&self, id: DeviceId, device: &LocalDevice) -> Result<(), NodeError> {
+    async fn reformat(&self, id: DeviceId, folder: &Path) -> Result<(), NodeError> {
         let mut map = ClusterMap::clone(&self.map.load());
         let voter = map.counters.take_voter();
         let Some(record) = map.devices.get_mut(&id) else { return Ok(()) };
@@ -147,22 +173,21 @@ impl Inner {
         let identity = DeviceIdentity::new(&self.identity.cluster, id, record.incarnation, voter);
         // The cluster knows of the new incarnation before it exists: its numbers can never be given out twice.
         self.commit(map).await?;
-        let (path, made) = (device.path.clone(), identity.clone());
+        let (path, made) = (folder.to_owned(), identity.clone());
         self.blocking(move || local::format(&path, &made)).await??;
         tracing::warn!(device = %id, incarnation = %identity.incarnation, "the folder was blank: formatted anew");
-        self.bring_in(id, device, &identity, true).await
+        self.bring_in(id, folder, &identity, true).await
     }
 
     /// Opens the engine of a formatted folder and puts it into service. The caller holds `admin`.
     pub(crate) async fn bring_in(
         &self,
         id: DeviceId,
-        device: &LocalDevice,
+        folder: &Path,
         identity: &DeviceIdentity,
         blank: bool,
     ) -> Result<(), NodeError> {
-        let (path, config) = (device.path.clone(), self.engine_config.clone());
-        let opened = self.blocking(move || local::open_engine(id, &path, config)).await??;
+        let opened = self.open_released(id, folder, self.engine_config.clone()).await?;
         if opened.report.formatted && !blank {
             self.blocking(move || opened.engine.close()).await?;
             return Err(NodeError::Refused {
@@ -170,20 +195,39 @@ impl Inner {
             });
         }
         self.drop_left_groups(&opened.engine, identity.voter).await?;
-        self.put_in_service(id, device, identity.voter, opened).await
+        self.put_in_service(id, folder, identity.voter, opened).await
+    }
+
+    /// Opens an engine whose earlier handle may still be held for a moment by operations that are ending.
+    async fn open_released(
+        &self,
+        id: DeviceId,
+        folder: &Path,
+        config: EngineConfig,
+    ) -> Result<OpenedEngine, NodeError> {
+        let deadline = boot_time() + RELEASE_TIMEOUT;
+        loop {
+            let (path, config) = (folder.to_owned(), config.clone());
+            match self.blocking(move || local::open_engine(id, &path, config)).await? {
+                Err(NodeError::Engine { kind: ErrorKind::Unavailable, .. }) if boot_time() < deadline => {
+                    tokio::time::sleep(RELEASE_POLL).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn put_in_service(
         &self,
         id: DeviceId,
-        device: &LocalDevice,
+        folder: &Path,
         voter: VoterId,
         opened: OpenedEngine,
     ) -> Result<(), NodeError> {
         let OpenedEngine { engine, place, .. } = opened;
         self.host.add_device(id, voter, engine.clone()).await?;
         let state = LocalState::Open(engine);
-        self.set_local(id, LocalDevice { path: device.path.clone(), state, opened: place, away_since: None });
+        self.set_local(id, LocalDevice { path: folder.to_owned(), state, opened: place, away_since: None });
         self.reconcilers.wake_repair();
         Ok(())
     }
@@ -192,7 +236,9 @@ impl Inner {
     /// index is made anew from the log.
     pub(crate) async fn renew(&self, id: DeviceId, rebuild: bool) -> Result<(), NodeError> {
         let _alone = self.admin.lock().await;
-        let Some(device) = self.local.lock().get(&id).cloned() else { return Ok(()) };
+        let Some(folder) = self.local.lock().get(&id).map(|device| device.path.clone()) else {
+            return Ok(());
+        };
         let mut map = ClusterMap::clone(&self.map.load());
         let voter = map.counters.take_voter();
         let Some(record) = map.devices.get_mut(&id) else { return Ok(()) };
@@ -203,13 +249,10 @@ impl Inner {
         self.commit(map).await?;
         let config = self.engine_config.clone();
         let config = if rebuild { config.rebuild_index() } else { config };
-        let path = device.path.clone();
-        let opened = self.blocking(move || {
-            identity.save(&path)?;
-            local::open_engine(id, &path, config)
-        });
-        match opened.await? {
-            Ok(opened) => self.put_in_service(id, &device, voter, opened).await,
+        let path = folder.clone();
+        self.blocking(move || identity.save(&path)).await??;
+        match self.open_released(id, &folder, config).await {
+            Ok(opened) => self.put_in_service(id, &folder, voter, opened).await,
             Err(error) => {
                 self.put_aside(id, LocalState::Failed(error.to_string())).await?;
                 Err(error)

@@ -72,14 +72,12 @@ async fn a_wiped_device_is_made_whole_again() {
         let chunks = rig.node().status().await.devices[1].chunks;
         assert!(chunks > 0);
         remove_contents(&rig.device_path(2));
-        eventually("the device is formatted anew", async || {
-            let status = rig.node().status().await;
+        rig.until("the device is formatted anew", |status| {
             status.devices[1].incarnation == 2 && status.devices[1].health == "in-service"
         })
         .await;
         rig.read_all().await;
-        eventually("the pieces and voters are back", async || {
-            let status = rig.node().status().await;
+        rig.until("the pieces and voters are back", |status| {
             status.devices[1].chunks == chunks
                 && status.groups.iter().all(|g| g.quorum && g.devices.len() == 3)
         })
@@ -103,10 +101,7 @@ async fn a_device_wiped_while_the_node_is_down_is_made_whole_again() {
     std::fs::remove_dir_all(rig.device_path(3)).unwrap();
     rig.reopen().await;
     rig.read_all().await;
-    eventually("the device is formatted anew", async || {
-        rig.node().status().await.devices[2].incarnation == 2
-    })
-    .await;
+    rig.until("the device is formatted anew", |status| status.devices[2].incarnation == 2).await;
     rig.eventually_safe().await;
     rig.stop().await;
 }
@@ -118,22 +113,19 @@ async fn stored_files_that_go_while_their_device_stays_are_made_anew() {
     rig.eventually_safe().await;
     // The store goes, the identity stays: never opened as an empty device of the same incarnation.
     std::fs::remove_dir_all(rig.device_path(2).join("store")).unwrap();
-    eventually("device 2 is formatted anew", async || rig.node().status().await.devices[1].incarnation == 2)
-        .await;
+    rig.until("device 2 is formatted anew", |status| status.devices[1].incarnation == 2).await;
     rig.eventually_safe().await;
     // A removal that did not get everything.
     std::fs::remove_file(rig.device_path(4).join("device.json")).unwrap();
     std::fs::remove_file(rig.device_path(4).join("store/log/FORMAT")).unwrap();
     std::fs::write(rig.device_path(4).join("store/log/remains"), "x").unwrap();
-    eventually("device 4 is formatted anew", async || rig.node().status().await.devices[3].incarnation == 2)
-        .await;
+    rig.until("device 4 is formatted anew", |status| status.devices[3].incarnation == 2).await;
     assert!(rig.device_path(4).join("store.left-1/log/remains").exists(), "set aside, not deleted");
     rig.eventually_safe().await;
     rig.stop().await;
     std::fs::remove_dir_all(rig.device_path(1).join("store")).unwrap();
     rig.reopen().await;
-    eventually("device 1 is formatted anew", async || rig.node().status().await.devices[0].incarnation == 2)
-        .await;
+    rig.until("device 1 is formatted anew", |status| status.devices[0].incarnation == 2).await;
     rig.eventually_safe().await;
     rig.read_all().await;
     rig.stop().await;
@@ -148,8 +140,8 @@ async fn a_lost_index_is_rebuilt_and_its_voters_renewed() {
     remove_contents(&rig.device_path(3).join("store/index"));
     rig.reopen().await;
     rig.read_all().await;
-    eventually("the voters are back", async || {
-        rig.node().status().await.groups.iter().all(|group| group.quorum && group.devices.len() == 3)
+    rig.until("the voters are back", |status| {
+        status.groups.iter().all(|group| group.quorum && group.devices.len() == 3)
     })
     .await;
     rig.eventually_safe().await;
@@ -173,8 +165,7 @@ async fn devices_come_and_go() {
     let added = rig.node().add_device(DeviceConfig::new(rig.new_path("extra"))).await.unwrap();
     assert_eq!(added, DeviceId(4));
     rig.read_all().await;
-    eventually("data moved to the new device", async || {
-        let status = rig.node().status().await;
+    rig.until("data moved to the new device", |status| {
         status.rebalance.is_none() && status.devices[3].chunks > 0
     })
     .await;
@@ -217,7 +208,7 @@ async fn a_ring_change_is_paused_and_taken_back() {
     rig.directory.hold_pages(true);
     rig.node().ring_revert().await.ok();
     rig.directory.hold_pages(false);
-    eventually("the ring is at rest", async || rig.node().status().await.rebalance.is_none()).await;
+    rig.until("the ring is at rest", |status| status.rebalance.is_none()).await;
     rig.read_all().await;
     assert_eq!(rig.pieces(), 40);
     rig.stop().await;
@@ -261,8 +252,7 @@ async fn the_scrub_finds_damage_and_has_it_repaired() {
     let damaged = rig.damage_on(2, 3);
     assert_eq!(damaged, 3);
     rig.node().scrub();
-    eventually("the scrub repaired them", async || {
-        let status = rig.node().status().await;
+    rig.until("the scrub repaired them", |status| {
         status.scrub.finished_s.is_some() && status.redundancy.repaired >= 3 && status.redundancy.queued == 0
     })
     .await;

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use ringfort_core::{BlobId, HybridTime, Policy, SlotId};
 use ringfort_storage_api::{InlineBody, QueryReply, SlotTx, SlotView, StateModel};
 use ringfort_storage_client::{BlobDirectory, BlobHome, DirectoryError, OrphanVerdict};
-use ringfort_storage_node::{DeviceConfig, NodeConfig, NodeError, SafetyLevel, StorageNode};
+use ringfort_storage_node::{DeviceConfig, NodeConfig, NodeError, NodeStatus, SafetyLevel, StorageNode};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -277,13 +277,18 @@ impl Rig {
         blobs.iter().filter(|blob| flip(blob)).take(count).count()
     }
 
-    pub(crate) async fn eventually_safe(&self) {
+    /// Waits until the status is as wanted.
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&NodeStatus) -> bool) {
         for _ in 0..600 {
-            if self.node().status().await.safety.level == SafetyLevel::Safe {
+            if wanted(&self.node().status().await) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
-        panic!("never safe: {:#?}", self.node().status().await.safety);
+        panic!("never: {what}: {:#?}", self.node().status().await);
+    }
+
+    pub(crate) async fn eventually_safe(&self) {
+        self.until("safe", |status| status.safety.level == SafetyLevel::Safe).await;
     }
 }

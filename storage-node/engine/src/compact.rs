@@ -1,147 +1,193 @@
-//! Compaction: moving what is still needed out of an extent that is mostly dead.
+//! Compaction: live records of the emptiest extent are written anew, so that it can be let go as a whole.
 //!
-//! Moved records keep their sequence, so that recovery puts them in the same order; the old extent is freed by the checkpoint
-//! that finds nothing referring to it.
+//! A moved record keeps its sequence. Whether it is still live is decided on the writer thread, where nothing comes in between.
+//! The extent goes only after a checkpoint has made durable that nothing refers to it; a crash before leaves both copies,
+//! and the index names one of them. Bodies are moved as they are: a damaged one stays as damaged as it was, to be repaired.
 
 use crate::EngineError;
-use crate::committer::{After, Record};
+use crate::chunks::{inline_in, read_raw};
 use crate::engine::Inner;
 use crate::extents::Extent;
-use crate::format::chunk::{self, ChunkMeta};
 use crate::format::file::EXTENT_HEADER_LEN;
-use crate::format::record::HEADER_LEN;
-use crate::format::{ChunkEntry, Kind, Owner, Pos, Target};
-use crate::index::{Family, keys};
-use crate::recover::{Found, walk};
-use bytes::Bytes;
-use ringfort_core::{ChunkKey, GroupId};
+use crate::format::record::footprint;
+use crate::format::{ChunkMeta, Kind, Pos, Salt, Target};
+use crate::queue::{Move, Request};
+use crate::raft::read_record;
+use crate::scan::{Health, Rule, Scan};
+use ringfort_core::ChunkKey;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// Bytes moved by one request.
-const MOVE_BYTES: u64 = 4 << 20;
+/// Bytes moved by one request to the writer: clients get in between.
+const STEP_BYTES: usize = 4 << 20;
+/// An extent is worth compacting if at least this share of its file is dead, in percent.
+const DEAD_PERCENT: u64 = 25;
 
-pub(crate) fn relocate(inner: &Arc<Inner>, id: u64, extent: &Extent) -> Result<(), EngineError> {
-    let mut found = Vec::new();
-    walk(inner, id, extent, EXTENT_HEADER_LEN, false, &mut |record| {
-        found.push(record);
+/// The extent that gives back the most.
+pub(crate) fn victim(inner: &Inner) -> Option<(u64, Extent)> {
+    let refers = crate::checkpoint::referred(inner);
+    let (accounts, before) = {
+        let ledger = inner.ledger.lock();
+        (ledger.accounts.clone(), ledger.covered.pos.extent)
+    };
+    let stuck = inner.stuck.lock();
+    let tomb_bytes = footprint(ChunkKey::ENCODED_LEN as u64);
+    inner
+        .extents
+        .all()
+        .into_iter()
+        .filter(|(id, extent)| extent.sealed && *id < before && !stuck.contains(id))
+        .map(|(id, extent)| {
+            let account = accounts.get(&id).copied().unwrap_or_default();
+            let raft = refers.get(&id).copied().unwrap_or(0);
+            // What a log entry and an inline body in it both refer to counts twice, which only makes it a later victim.
+            let live = account.live + raft + u64::from(account.tombs) * tomb_bytes;
+            (extent.size.saturating_sub(live + u64::from(EXTENT_HEADER_LEN)), id, extent)
+        })
+        .filter(|(dead, _, extent)| dead * 100 >= extent.size * DEAD_PERCENT && *dead > footprint(0))
+        .max_by_key(|(dead, id, _)| (*dead, u64::MAX - id))
+        .map(|(_, id, extent)| (id, extent))
+}
+
+/// Compacts one extent if one is worth it, at most `bytes_per_sec` fast; answers the bytes that became free.
+pub(crate) fn step(inner: &Inner, bytes_per_sec: Option<u64>) -> Result<u64, EngineError> {
+    let _one = inner.upkeep.lock();
+    let Some((id, extent)) = victim(inner) else { return Ok(0) };
+    let mut mover = Mover { inner, bytes_per_sec, items: Vec::new(), bytes: 0 };
+    mover.records(id, &extent)?;
+    mover.inline_bodies(id)?;
+    let whole = mover.logs(id)?;
+    mover.flush()?;
+    let freed = crate::checkpoint::run_locked(inner)?;
+    if !whole || (inner.extents.contains(id) && inner.pins.load(Ordering::SeqCst) == 0) {
+        // Something in it cannot be read, so it stays until it was repaired; trying again would change nothing.
+        inner.stuck.lock().insert(id);
+    }
+    metrics::counter!("ringfort_engine_compacted_bytes_total").increment(freed);
+    Ok(freed)
+}
+
+struct Mover<'a> {
+    inner: &'a Inner,
+    bytes_per_sec: Option<u64>,
+    items: Vec<Move>,
+    bytes: usize,
+}
+
+impl Mover<'_> {
+    fn add(&mut self, item: Move, bytes: usize) -> Result<(), EngineError> {
+        self.items.push(item);
+        self.bytes += bytes;
+        if self.bytes >= STEP_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), EngineError> {
+        let items = std::mem::take(&mut self.items);
+        let bytes = std::mem::take(&mut self.bytes) as u64;
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.inner.request_blocking(|done| Request::Move { items, done })?;
+        if let Some(rate) = self.bytes_per_sec {
+            self.inner.wait_background(Duration::from_micros(bytes.saturating_mul(1_000_000) / rate));
+        }
+        if self.inner.stop.load(Ordering::Acquire) { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    /// Chunks and delete records, found by their records.
+    fn records(&mut self, id: u64, extent: &Extent) -> Result<(), EngineError> {
+        let rule = Rule { complete: true, synced: 0, bodies: false };
+        let salt = Salt { log: self.inner.log, extent: id };
+        let mut scan = Scan::new(extent.file.as_ref(), salt, extent.size);
+        scan.walk(EXTENT_HEADER_LEN, rule, &mut |found| {
+            let Ok(found) = found else { return Ok(()) };
+            if found.health == Health::PayloadDamaged {
+                return Ok(());
+            }
+            match found.header.kind {
+                Kind::Chunk => match ChunkMeta::decode_head(found.payload) {
+                    Some(meta) => self.body(id, meta.key),
+                    None => Ok(()),
+                },
+                Kind::Delete => match Target::decode(found.payload) {
+                    Some(target) => self.delete(Pos { extent: id, offset: found.offset }, target),
+                    None => Ok(()),
+                },
+                _ => Ok(()),
+            }
+        })?;
         Ok(())
-    })?;
-    let mut moves = Vec::new();
-    let mut bytes = 0;
-    for record in found {
-        collect(inner, extent, &record, &mut moves)?;
-        bytes += record.header.footprint();
-        if bytes >= MOVE_BYTES {
-            inner.submit_and_wait(std::mem::take(&mut moves))?;
-            let pause = bytes as f64 / inner.config.compact_bytes_per_sec as f64;
-            std::thread::sleep(std::time::Duration::from_secs_f64(pause.min(1.0)));
-            bytes = 0;
-        }
     }
-    collect_adopted(inner, id, &mut moves)?;
-    if moves.is_empty() { Ok(()) } else { inner.submit_and_wait(moves) }
-}
 
-fn collect(
-    inner: &Inner,
-    extent: &Extent,
-    found: &Found,
-    moves: &mut Vec<(Record, After)>,
-) -> Result<(), EngineError> {
-    let Found { header, pos, payload } = found;
-    let group = || inner.group(GroupId(header.group));
-    let plain = || Record::plain(header.kind, vec![payload.clone()]);
-    let place = |record: Record| record.of_group(&group(), header.index, header.term).moved(header.sequence);
-    match header.kind {
-        Kind::Chunk | Kind::Inline => {
-            let Some(meta) = ChunkMeta::decode_head(payload) else { return Ok(()) };
-            let Some(entry) = inner.chunk_entry(&meta.key)? else { return Ok(()) };
-            let body_at = pos.offset + u32::try_from(HEADER_LEN + meta.head_len()).unwrap_or(0);
-            if (entry.extent, entry.body_offset) == (pos.extent, body_at) {
-                move_body(inner, &meta.key, &entry, moves)?;
-            }
-        }
-        Kind::Delete => {
-            if let Some(target) = Target::decode(payload)
-                && inner
-                    .tomb(&target)?
-                    .is_some_and(|tomb| (tomb.extent, tomb.offset) == (pos.extent, pos.offset))
-            {
-                moves.push((plain().moved(header.sequence), After::MovedTomb { target, from: *pos }));
-            }
-        }
-        Kind::Entry => {
-            let group = group();
-            let live =
-                group.inner.lock().slot(header.index).is_some_and(|slot| slot.durable && slot.pos == *pos);
-            if live {
-                let mut whole = vec![0; header.length as usize];
-                extent
-                    .file
-                    .read_at(&mut whole, u64::from(pos.offset) + HEADER_LEN as u64)
-                    .map_err(EngineError::io("read the log"))?;
-                let record = place(Record::plain(Kind::Entry, vec![Bytes::from(whole)]));
-                moves.push((record, After::MovedEntry { group, from: *pos }));
-            }
-        }
-        Kind::Vote | Kind::Purge | Kind::Truncate => {
-            let group = group();
-            let state = group.inner.lock();
-            let marks = [&state.vote_mark, &state.purge_mark, &state.truncate_mark];
-            let live = marks.into_iter().flatten().any(|mark| mark.pos == *pos);
-            drop(state);
-            if live {
-                moves.push((place(plain()), After::MovedMark { group, from: *pos }));
-            }
-        }
-        _ => {}
+    /// Moves a body if the index says that it is in this extent.
+    fn body(&mut self, id: u64, key: ChunkKey) -> Result<(), EngineError> {
+        let Some(entry) = self.inner.chunk_entry(&key)?.filter(|entry| entry.extent == id) else {
+            return Ok(());
+        };
+        let Some((table, body)) = read_raw(self.inner, &entry)? else { return Ok(()) };
+        let bytes = body.len();
+        self.add(Move::Body { key, entry, table, body }, bytes)
     }
-    Ok(())
-}
 
-/// Inline bodies that lie in log entries of the extent.
-fn collect_adopted(inner: &Inner, id: u64, moves: &mut Vec<(Record, After)>) -> Result<(), EngineError> {
-    let mut adopted = Vec::new();
-    {
-        let mut cursor = inner.index.cursor(Family::Inline, &keys::inline(id, 0), &keys::inline(id + 1, 0));
-        cursor.first();
-        while let Some((_, value)) = cursor.item() {
-            adopted.extend(ChunkKey::decode(value));
-            cursor.next();
+    /// Moves a delete record that hides something outside of this extent.
+    fn delete(&mut self, pos: Pos, target: Target) -> Result<(), EngineError> {
+        let Some(tomb) = self.inner.tomb(&target)? else { return Ok(()) };
+        if tomb.extent != pos.extent || tomb.offset != pos.offset {
+            return Ok(());
         }
-        cursor.status()?;
-    }
-    for key in adopted {
-        if let Some(entry) = inner.chunk_entry(&key)?.filter(|entry| entry.extent == id) {
-            move_body(inner, &key, &entry, moves)?;
+        // What it hides in this very extent goes with it.
+        if tomb.hidden.iter().any(|hidden| *hidden != pos.extent && self.inner.extents.contains(*hidden)) {
+            return self.add(Move::Delete { target, sequence: tomb.sequence }, 128);
         }
+        let mut tx = crate::index::tx::Tx::begin(self.inner);
+        if tx.tomb(target)?.as_ref() == Some(&tomb) {
+            tx.set_tomb(target, None)?;
+        }
+        tx.commit()
     }
-    Ok(())
-}
 
-fn move_body(
-    inner: &Inner,
-    key: &ChunkKey,
-    entry: &ChunkEntry,
-    moves: &mut Vec<(Record, After)>,
-) -> Result<(), EngineError> {
-    let body = match inner.read_body(key, entry, 0..entry.body_len, true) {
-        Ok(body) => body.unwrap_or_default(),
-        // A damaged body stays where it is: repair replaces it, and only then may its extent go.
-        Err(EngineError::Corrupt { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let table = chunk::table(key, &body);
-    let from = Pos { extent: entry.extent, offset: entry.body_offset };
-    let (kind, blake3, group) = match entry.owner {
-        Owner::Chunk(hash) => (Kind::Chunk, hash, None),
-        Owner::Inline(group) => (Kind::Inline, [0; 32], Some(group)),
-    };
-    let meta = ChunkMeta { key: *key, body_len: entry.body_len, blake3 };
-    let mut record = Record::body(kind, meta, &table, vec![body]).moved(entry.sequence);
-    if let Some(group) = group {
-        record = record.of_group(&inner.group(group), 0, 0);
+    /// Inline bodies, found by the index: their log entries do not name them.
+    fn inline_bodies(&mut self, id: u64) -> Result<(), EngineError> {
+        inline_in(self.inner, id)?.into_iter().try_for_each(|key| self.body(id, key))
     }
-    moves.push((record, After::MovedBody { key: *key, from, table }));
-    Ok(())
+
+    /// Votes, marks and entries. Answers whether all could be read.
+    fn logs(&mut self, id: u64) -> Result<bool, EngineError> {
+        let mut whole = true;
+        let groups: Vec<_> = self.inner.groups.read().values().cloned().collect();
+        for group in groups {
+            let (entries, marks) = {
+                let state = group.inner.lock();
+                let entries: Vec<_> = state
+                    .entries
+                    .iter()
+                    .zip(state.first..)
+                    .filter(|(slot, _)| slot.durable && slot.pos.extent == id)
+                    .map(|(slot, index)| (index, slot.clone()))
+                    .collect();
+                let kinds = [Kind::Vote, Kind::Purge, Kind::Truncate];
+                let marks = [&state.vote_mark, &state.purge_mark, &state.truncate_mark];
+                let marks: Vec<_> = kinds.into_iter().zip(marks.map(Clone::clone)).collect();
+                (entries, marks)
+            };
+            for (index, slot) in entries {
+                let read =
+                    read_record(self.inner, Kind::Entry, group.id, slot.pos, slot.sequence, slot.length);
+                let Some(payload) = read else {
+                    whole = false;
+                    continue;
+                };
+                let bytes = payload.len() + 64;
+                let group = Arc::clone(&group);
+                self.add(Move::Entry { group, index, sequence: slot.sequence, payload }, bytes)?;
+            }
+            for (kind, mark) in marks {
+                let Some(mark) = mark.filter(|mark| mark.pos.extent == id) else { continue };
+                let (sequence, index, bytes) = (mark.sequence, mark.index, mark.bytes);
+                self.add(Move::Mark { group: Arc::clone(&group), kind, sequence, index, bytes }, 128)?;
+            }
+        }
+        Ok(whole)
+    }
 }

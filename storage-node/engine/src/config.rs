@@ -28,6 +28,9 @@ pub struct EngineConfig {
     pub worker_threads: usize,
     /// Throw the index away and rebuild it from the log at open.
     pub rebuild_index: bool,
+    /// Answers before the sync: a fault that tests put in to show that they notice it.
+    #[cfg(test)]
+    pub(crate) ack_early: bool,
 }
 
 impl Default for EngineConfig {
@@ -44,6 +47,8 @@ impl Default for EngineConfig {
             background: true,
             worker_threads: 2,
             rebuild_index: false,
+            #[cfg(test)]
+            ack_early: false,
         }
     }
 }

@@ -51,6 +51,10 @@ impl Extents {
         self.map.lock().get(&id).cloned()
     }
 
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.map.lock().contains_key(&id)
+    }
+
     pub(crate) fn insert(&self, id: u64, extent: Extent) {
         self.map.lock().insert(id, extent);
     }
@@ -131,5 +135,9 @@ impl Extents {
     /// Bytes the file system still gives.
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         self.disk.free_bytes()
+    }
+
+    pub(crate) fn extent_bytes(&self) -> u64 {
+        self.extent_bytes
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct GroupInner {
     pub(crate) lost: bool,
     pub(crate) applied: u64,
     pub(crate) durable_applied: u64,
+    /// Grows when the state is dropped or replaced, so that a checkpoint of an older one is not taken for one of the newer.
+    pub(crate) generation: u64,
     /// Whether there is or was a state.
     pub(crate) has_state: bool,
     /// Set for good when the device stops; waiters give up.
@@ -103,9 +105,13 @@ impl GroupInner {
         }
     }
 
-    /// The index the next entry has to have. An empty log takes any: a snapshot may have gone before it.
+    /// The index the next entry has to have, if that is determined.
     pub(crate) fn next_index(&self) -> Option<u64> {
-        self.last().map(|last| last + 1)
+        match (self.last(), &self.purged) {
+            (Some(last), _) => Some(last + 1),
+            (None, Some((purged, _))) => Some(purged + 1),
+            (None, None) => None,
+        }
     }
 
     pub(crate) fn push(&mut self, index: u64, slot: EntrySlot) {
@@ -130,7 +136,7 @@ impl GroupInner {
 
     /// Forgets everything but the waiters.
     pub(crate) fn clear(&mut self) {
-        *self = Self { stopped: self.stopped.take(), ..Self::default() };
+        *self = Self { stopped: self.stopped.take(), generation: self.generation + 1, ..Self::default() };
     }
 
     pub(crate) fn is_present(&self) -> bool {

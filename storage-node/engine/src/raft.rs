@@ -1,30 +1,30 @@
 //! The log of one group.
 
-use crate::committer::{After, Record};
-use crate::format::record::HEADER_LEN;
-use crate::format::{Kind, Pos};
+use crate::engine::Inner;
+use crate::format::{Decoded, HEADER_LEN, Kind, Pos, RecordHeader, Salt};
 use crate::group::{EntrySlot, Group};
+use crate::queue::{Done, Pending, Request};
+use crate::writer::payload_max;
 use crate::{Engine, EngineError, LogEntry};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ringfort_core::GroupId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Recent entries kept in memory per group.
-const CACHED_ENTRIES: usize = 256;
-
 /// The Raft log, vote and marks of one group on this device. Cloning shares it.
+///
+/// What is written is visible to the reads of this type at once, and durable when `done` is called.
 #[derive(Clone)]
 pub struct GroupLog {
     pub(crate) engine: Engine,
-    pub(crate) group: Arc<Group>,
+    pub(crate) shared: Arc<Group>,
 }
 
 impl GroupLog {
     /// The group.
     #[must_use]
     pub fn group(&self) -> GroupId {
-        self.group.id
+        self.shared.id
     }
 
     /// Appends entries, which must follow the last one. Queued at once in the order of calls and readable at once; `done` is
@@ -34,76 +34,102 @@ impl GroupLog {
         entries: Vec<LogEntry>,
         done: impl FnOnce(Result<(), EngineError>) + Send + 'static,
     ) {
-        let mut records = Vec::with_capacity(entries.len());
-        let mut state = self.group.inner.lock();
-        for entry in entries {
-            let next = state.next_index();
-            if next.is_some_and(|next| next != entry.index) {
-                let last = state.last();
-                drop(state);
-                return done(Err(EngineError::LogOrder { group: self.group.id, index: entry.index, last }));
-            }
-            let payload = match <[Bytes; 1]>::try_from(entry.payload) {
-                Ok([one]) => one,
-                Err(parts) => {
-                    let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-                    parts.iter().for_each(|part| whole.extend_from_slice(part));
-                    whole.freeze()
-                }
+        let inner = self.engine.inner();
+        let done: Done = Box::new(done);
+        let max = payload_max(inner.extents.extent_bytes());
+        let mut group = self.shared.inner.lock();
+        let mut next = group.next_index();
+        for entry in &entries {
+            let len: u64 = entry.payload.iter().map(|piece| piece.len() as u64).sum();
+            let error = if next.is_some_and(|next| next != entry.index) {
+                EngineError::LogOrder { group: self.shared.id, index: entry.index, last: group.last() }
+            } else if len > max {
+                EngineError::TooLarge { len, max }
+            } else {
+                next = Some(entry.index + 1);
+                continue;
             };
-            let ticket = self.engine.inner.tickets.fetch_add(1, Ordering::Relaxed);
-            let record = Record::plain(Kind::Entry, vec![payload.clone()]).of_group(
-                &self.group,
-                entry.index,
-                entry.term,
-            );
-            let slot = EntrySlot {
-                ticket,
-                sequence: 0,
-                pos: Pos::default(),
-                length: record.header.length,
-                durable: false,
-                payload: Some(payload),
-            };
-            state.push(entry.index, slot);
-            records.push((record, After::Entry { group: Arc::clone(&self.group), ticket }));
+            drop(group);
+            return done(Err(error));
         }
-        forget_old_payloads(&mut state.entries);
-        // Sent under the lock: the order in the log is the order of the calls.
-        self.engine.inner.submit(records, Box::new(done));
+        let was = group.next_index();
+        let pending: Vec<Pending> = entries.into_iter().map(|entry| self.pending(entry)).collect();
+        let request = Request::Append { group: Arc::clone(&self.shared), entries: pending, done };
+        // The group stays locked while the request is queued: the queue has the order of the log.
+        match inner.queue.push(with_slots(&mut group, request)) {
+            Ok(()) => {}
+            Err((request, error)) => {
+                match (was, &request) {
+                    (Some(was), _) => group.truncate_from(was),
+                    (None, _) => group.entries.clear(),
+                }
+                drop(group);
+                request.finish(Err(inner.failure().unwrap_or(error)));
+            }
+        }
+    }
+
+    fn pending(&self, entry: LogEntry) -> Pending {
+        let ticket = self.engine.inner().tickets.fetch_add(1, Ordering::Relaxed);
+        let payload = match <[Bytes; 1]>::try_from(entry.payload) {
+            Ok([piece]) => piece,
+            Err(pieces) => pieces.concat().into(),
+        };
+        Pending { index: entry.index, term: entry.term, ticket, payload }
     }
 
     /// Saves the vote durably.
     pub fn save_vote(&self, vote: Bytes, done: impl FnOnce(Result<(), EngineError>) + Send + 'static) {
-        let mut state = self.group.inner.lock();
-        state.vote = Some(vote.clone());
-        let record = Record::plain(Kind::Vote, vec![vote.clone()]).of_group(&self.group, 0, 0);
-        self.engine.inner.submit(vec![(record, After::Vote(Arc::clone(&self.group), vote))], Box::new(done));
+        let mut group = self.shared.inner.lock();
+        let before = group.vote.replace(vote.clone());
+        if let Err((request, error)) = self.push_mark(Kind::Vote, 0, vote, Box::new(done)) {
+            group.vote = before;
+            drop(group);
+            request.finish(Err(error));
+        }
+    }
+
+    fn push_mark(
+        &self,
+        kind: Kind,
+        index: u64,
+        bytes: Bytes,
+        done: Done,
+    ) -> Result<(), (Request, EngineError)> {
+        let inner = self.engine.inner();
+        inner
+            .queue
+            .push(Request::Mark { group: Arc::clone(&self.shared), kind, index, bytes, done })
+            .map_err(|(request, error)| (request, inner.failure().unwrap_or(error)))
     }
 
     /// The last vote saved.
     #[must_use]
     pub fn vote(&self) -> Option<Bytes> {
-        self.group.inner.lock().vote.clone()
+        self.shared.inner.lock().vote.clone()
     }
 
     /// Notes the committed position; not synced by itself, so a crash may bring back an older one.
     pub fn save_committed(&self, committed: Option<Bytes>) {
-        self.group.inner.lock().committed = committed;
+        self.shared.inner.lock().committed = committed;
     }
 
     /// The committed position last noted.
     #[must_use]
     pub fn committed(&self) -> Option<Bytes> {
-        self.group.inner.lock().committed.clone()
+        self.shared.inner.lock().committed.clone()
     }
 
     /// Drops the entries from `index` on, durably.
     pub fn truncate_from(&self, index: u64, done: impl FnOnce(Result<(), EngineError>) + Send + 'static) {
-        let mut state = self.group.inner.lock();
-        state.truncate_from(index);
-        let record = Record::plain(Kind::Truncate, Vec::new()).of_group(&self.group, index, 0);
-        self.engine.inner.submit(vec![(record, After::Truncate(Arc::clone(&self.group)))], Box::new(done));
+        let mut group = self.shared.inner.lock();
+        match self.push_mark(Kind::Truncate, index, Bytes::new(), Box::new(done)) {
+            Ok(()) => group.truncate_from(index),
+            Err((request, error)) => {
+                drop(group);
+                request.finish(Err(error));
+            }
+        }
     }
 
     /// Drops the entries up to `index`, durably; `mark` is returned by [`Self::purged`]. Refused above
@@ -114,105 +140,131 @@ impl GroupLog {
         mark: Bytes,
         done: impl FnOnce(Result<(), EngineError>) + Send + 'static,
     ) {
-        let mut state = self.group.inner.lock();
-        if index > state.durable_applied {
-            let durable = state.durable_applied;
-            drop(state);
-            return done(Err(EngineError::PurgeTooFar { group: self.group.id, index, durable }));
+        let mut group = self.shared.inner.lock();
+        if index > group.durable_applied {
+            let error =
+                EngineError::PurgeTooFar { group: self.shared.id, index, durable: group.durable_applied };
+            drop(group);
+            return done(Err(error));
         }
-        state.purge_to(index, mark.clone());
-        let record = Record::plain(Kind::Purge, vec![mark.clone()]).of_group(&self.group, index, 0);
-        self.engine.inner.submit(vec![(record, After::Purge(Arc::clone(&self.group), mark))], Box::new(done));
+        if group.purged.as_ref().is_some_and(|(purged, _)| *purged >= index) {
+            drop(group);
+            return done(Ok(()));
+        }
+        match self.push_mark(Kind::Purge, index, mark.clone(), Box::new(done)) {
+            Ok(()) => group.purge_to(index, mark),
+            Err((request, error)) => {
+                drop(group);
+                request.finish(Err(error));
+            }
+        }
     }
 
     /// The greatest index purged and the mark given with it.
     #[must_use]
     pub fn purged(&self) -> Option<(u64, Bytes)> {
-        self.group.inner.lock().purged.clone()
+        self.shared.inner.lock().purged.clone()
     }
 
     /// Index of the last entry; `None` if the log holds none (see [`Self::purged`]).
     #[must_use]
     pub fn last(&self) -> Option<u64> {
-        self.group.inner.lock().last()
+        self.shared.inner.lock().last()
     }
 
-    /// Entries in `from..to`, as many as fit `bytes_max` but at least one. Recent ones come from memory; others are read from the
-    /// disk, which blocks.
+    /// Entries in `from..to`, as many as fit `bytes_max` but at least one; fewer if the log has a gap there. Recent ones come from
+    /// memory; others are read from the disk, which blocks.
     pub fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Bytes)>, EngineError> {
-        let mut found = Vec::new();
+        let mut out = Vec::new();
         let mut bytes = 0;
-        // A range that begins before what was purged gives what is left of it.
-        let from = from.max(self.group.inner.lock().first);
         for index in from..to {
-            let Some(slot) = self.group.inner.lock().slot(index).cloned() else { break };
-            bytes += slot.length as usize;
-            if bytes > bytes_max && !found.is_empty() {
+            let Some(payload) = entry_payload(self.engine.inner(), &self.shared, index)? else { break };
+            bytes += payload.len();
+            if !out.is_empty() && bytes > bytes_max {
                 break;
             }
-            found.push((index, self.payload(index, slot)?));
+            out.push((index, payload));
         }
-        Ok(found)
+        Ok(out)
     }
 
-    /// The payload of an entry, from memory or from the log.
-    fn payload(&self, index: u64, mut slot: EntrySlot) -> Result<Bytes, EngineError> {
-        loop {
-            if let Some(payload) = slot.payload {
-                return Ok(payload);
-            }
-            if let Some(extent) = self.engine.inner.extents.get(slot.pos.extent) {
-                return read_payload(&extent, self.group.id, &slot);
-            }
-            // Compaction moved it meanwhile.
-            let again = self.group.inner.lock().slot(index).cloned();
-            slot = again.filter(|now| now.pos != slot.pos).ok_or(EngineError::LogDamaged {
-                group: self.group.id,
-                extent: slot.pos.extent,
-                offset: slot.pos.offset,
-            })?;
-        }
-    }
-
-    /// Waits until the entries up to `index` are durable here.
+    /// Waits until the entries up to `index` are durable here, as far as the log holds them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
     pub async fn wait_durable(&self, index: u64) -> Result<(), EngineError> {
         loop {
-            let notified = self.group.durable_async.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if self.group.inner.lock().is_durable(index)? {
+            let told = self.shared.durable_async.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            if self.shared.inner.lock().is_durable(index)? {
                 return Ok(());
             }
-            notified.await;
+            told.await;
         }
     }
 }
 
-fn forget_old_payloads(entries: &mut std::collections::VecDeque<EntrySlot>) {
-    let old = entries.len().saturating_sub(CACHED_ENTRIES);
-    for slot in entries.range_mut(..old).rev() {
-        match slot.payload {
-            None => break,
-            Some(_) if slot.durable => slot.payload = None,
-            Some(_) => {}
+/// Notes the entries of an append in memory.
+fn with_slots(group: &mut crate::group::GroupInner, request: Request) -> Request {
+    if let Request::Append { entries, .. } = &request {
+        for entry in entries {
+            let slot = EntrySlot {
+                ticket: entry.ticket,
+                sequence: 0,
+                pos: Pos::default(),
+                length: u32::try_from(entry.payload.len()).unwrap_or(u32::MAX),
+                durable: false,
+                payload: Some(entry.payload.clone()),
+            };
+            group.push(entry.index, slot);
+        }
+    }
+    request
+}
+
+/// The payload of an entry, from memory or the disk; `None` if the log does not hold it.
+pub(crate) fn entry_payload(inner: &Inner, group: &Group, index: u64) -> Result<Option<Bytes>, EngineError> {
+    loop {
+        let slot = match group.inner.lock().slot(index) {
+            None => return Ok(None),
+            Some(EntrySlot { payload: Some(payload), .. }) => return Ok(Some(payload.clone())),
+            Some(slot) => slot.clone(),
+        };
+        match read_record(inner, Kind::Entry, group.id, slot.pos, slot.sequence, slot.length) {
+            Some(payload) => return Ok(Some(payload)),
+            // Moved by compaction meanwhile, or truncated: look again.
+            None if group.inner.lock().slot(index).is_none_or(|now| now.pos != slot.pos) => {}
+            None => {
+                return Err(EngineError::LogDamaged {
+                    group: group.id,
+                    extent: slot.pos.extent,
+                    offset: slot.pos.offset,
+                });
+            }
         }
     }
 }
 
-fn read_payload(
-    extent: &crate::extents::Extent,
+/// Reads a record of a group that has to be at `pos`; `None` if it is not, or is damaged.
+pub(crate) fn read_record(
+    inner: &Inner,
+    kind: Kind,
     group: GroupId,
-    slot: &EntrySlot,
-) -> Result<Bytes, EngineError> {
-    let mut bytes = vec![0; HEADER_LEN + slot.length as usize];
-    let read = extent
-        .file
-        .read_at(&mut bytes, u64::from(slot.pos.offset))
-        .map_err(EngineError::io("read the log"))?;
-    // The record's header was checked when its place was learnt; the payload is checked on every read.
-    let stored = bytes.get(12..16).and_then(|crc| crc.try_into().ok()).map(u32::from_le_bytes);
-    if read < bytes.len() || stored != Some(crc32fast::hash(&bytes[HEADER_LEN..])) {
-        return Err(EngineError::LogDamaged { group, extent: slot.pos.extent, offset: slot.pos.offset });
-    }
-    Ok(Bytes::from(bytes).slice(HEADER_LEN..))
+    pos: Pos,
+    sequence: u64,
+    length: u32,
+) -> Option<Bytes> {
+    let extent = inner.extents.get(pos.extent)?;
+    let mut raw = vec![0; HEADER_LEN + length as usize];
+    let read = extent.file.read_at(&mut raw, u64::from(pos.offset)).ok()?;
+    let salt = Salt { log: inner.log, extent: pos.extent };
+    let Decoded::Record(header) = RecordHeader::decode(salt, pos.offset, &raw) else { return None };
+    let mut raw = Bytes::from(raw);
+    let payload = raw.split_off(HEADER_LEN);
+    let matches = read == HEADER_LEN + payload.len()
+        && (header.kind, header.group, header.sequence, header.length) == (kind, group.0, sequence, length)
+        && header.payload_crc == crc32fast::hash(&payload);
+    matches.then_some(payload)
 }

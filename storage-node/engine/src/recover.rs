@@ -1,363 +1,293 @@
-//! Recovery: bringing index and groups up to the end of the log.
-//!
-//! There is no other way to open: a clean stop leaves less to replay, nothing else. Records are applied in log order from the
-//! place the index covers (raft records from the last noted tables), and applying one twice changes nothing. A bad byte in the
-//! newest extent above everything known to be synced is an unfinished write and is cut; anywhere else it is damage, and told.
+//! Bringing index and memory up to the log: replay of the newest part, or a rebuild from all of it.
 
-use crate::EngineError;
 use crate::disk::SyncPoint;
+use crate::effect::{Effect, replay_entry};
 use crate::engine::Inner;
 use crate::extents::Extent;
-use crate::format::chunk::{self, ChunkMeta};
-use crate::format::entry::Target;
-use crate::format::raft::Mark;
-use crate::format::record::{Decoded, FLAG_MOVED, HEADER_LEN};
-use crate::format::{Kind, Owner, Pos, RecordHeader, Salt};
-use crate::group::EntrySlot;
+use crate::format::file::EXTENT_HEADER_LEN;
+use crate::format::record::{FLAG_MOVED, footprint};
+use crate::format::{ChunkEntry, ChunkMeta, HEADER_LEN, Kind, Owner, Pos, RecordHeader, Salt, Target, entry};
+use crate::index::Family;
+use crate::index::keys::{self, GroupRecord};
 use crate::index::tx::Tx;
-use crate::types::{Damage, OpenReport};
-use crate::{committer, format};
+use crate::scan::{End, Found, Health, Rule, Scan};
+use crate::{Damage, EngineError, OpenReport};
 use bytes::Bytes;
 use ringfort_core::GroupId;
+use std::collections::BTreeSet;
 use std::io::IoSlice;
 
-/// A record as found in the log.
-pub(crate) struct Found {
-    pub(crate) header: RecordHeader,
-    pub(crate) pos: Pos,
-    /// The payload; only the part before the body for chunk kinds.
-    pub(crate) payload: Bytes,
+mod rebuild;
+
+pub(crate) use rebuild::rebuild;
+
+/// Index changes that are written at once.
+const TX_OPS: usize = 4096;
+
+/// From where records have to be replayed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct From {
+    /// Chunk records before this are in the index.
+    pub(crate) covered: Pos,
+    /// Raft records before this are in the tables that were loaded; not after `covered`.
+    pub(crate) raft: Pos,
 }
 
-/// How the walk over an extent ended.
-pub(crate) enum End {
-    /// At a seal, or where the file ends.
-    Sealed(u32),
-    /// At bytes that are no record; nothing known to be synced lies beyond.
-    Torn(u32),
-    /// Damage at this offset: something beyond is known to have been synced.
-    Damaged(u32),
+/// What an effect becomes visible as, in order.
+struct Replay<'a> {
+    inner: &'a Inner,
+    from: From,
+    effects: Vec<Effect>,
+    end: Pos,
+    next_sequence: u64,
+    lost: BTreeSet<GroupId>,
+    all_lost: bool,
 }
 
-/// Visits the records of an extent from `from` on.
-pub(crate) fn walk(
+/// Replays what the index does not cover; answers the next sequence.
+pub(crate) fn replay(inner: &Inner, from: From, report: &mut OpenReport) -> Result<u64, EngineError> {
+    let next_sequence = inner.ledger.lock().covered.next_sequence.max(1);
+    let mut replay = Replay {
+        inner,
+        from,
+        effects: Vec::new(),
+        end: from.covered,
+        next_sequence,
+        lost: BTreeSet::new(),
+        all_lost: false,
+    };
+    let start = from.raft.min(from.covered);
+    let newest = inner.extents.last_id();
+    for (id, extent) in inner.extents.all().into_iter().filter(|(id, _)| *id >= start.extent) {
+        let at = if id == start.extent { start.offset.max(EXTENT_HEADER_LEN) } else { EXTENT_HEADER_LEN };
+        let synced = if id == from.covered.extent { from.covered.offset } else { 0 };
+        let rule = Rule { complete: id < newest, synced, bodies: true };
+        let salt = Salt { log: inner.log, extent: id };
+        let end =
+            Scan::new(extent.file.as_ref(), salt, extent.size).walk(at, rule, &mut |found| match found {
+                Ok(found) => replay.record(id, &found, report),
+                Err((offset, what)) => {
+                    // It may have been a vote or an entry of any group.
+                    replay.all_lost = true;
+                    report.damage.push(Damage { extent: id, offset, what: what.to_owned(), group: None });
+                    Ok(())
+                }
+            })?;
+        if end.offset < synced {
+            report.damage.push(Damage {
+                extent: id,
+                offset: end.offset,
+                what: "the log ends before what the index has seen of it".to_owned(),
+                group: None,
+            });
+            replay.all_lost = true;
+        }
+        replay.end = replay.end.max(Pos { extent: id, offset: end.offset });
+        finish_extent(inner, id, &extent, end, report)?;
+    }
+    if newest < from.covered.extent {
+        replay.all_lost = true;
+        report.damage.push(Damage {
+            extent: from.covered.extent,
+            offset: 0,
+            what: "an extent that the index has seen is missing".to_owned(),
+            group: None,
+        });
+    }
+    replay.flush()?;
+    replay.mark_lost()?;
+    Ok(replay.next_sequence)
+}
+
+/// Cuts what was not synced, so that the log can go on in a new extent: nothing after the cut can ever be taken for a record.
+fn finish_extent(
     inner: &Inner,
     id: u64,
     extent: &Extent,
-    from: u32,
-    newest: bool,
-    visit: &mut dyn FnMut(Found) -> Result<(), EngineError>,
-) -> Result<End, EngineError> {
-    let salt = Salt { log: inner.log, extent: id };
-    let io = || EngineError::io(format!("read extent {id:016x}"));
-    let mut offset = from;
-    loop {
-        let mut head = [0; HEADER_LEN];
-        let read = extent.file.read_at(&mut head, u64::from(offset)).map_err(io())?;
-        if read < HEADER_LEN {
-            return Ok(End::Sealed(offset));
-        }
-        let header = match RecordHeader::decode(salt, offset, &head) {
-            Decoded::Record(header) => header,
-            Decoded::UnknownVersion(found) => {
-                return Err(EngineError::NewerFormat {
-                    found: u32::from(found),
-                    known: format::file::VERSION,
-                });
-            }
-            Decoded::NoRecord => return end_or_damage(inner, id, extent, offset, newest),
-        };
-        if header.kind == Kind::Seal {
-            return Ok(End::Sealed(offset + u32::try_from(HEADER_LEN).unwrap_or(0)));
-        }
-        let length = if header.kind.has_body() {
-            let mut meta = [0; chunk::META_LEN];
-            extent.file.read_at(&mut meta, u64::from(offset) + HEADER_LEN as u64).map_err(io())?;
-            ChunkMeta::decode_head(&meta)
-                .map_or(chunk::META_LEN, |meta| meta.head_len())
-                .min(header.length as usize)
-        } else {
-            header.length as usize
-        };
-        let mut payload = vec![0; length];
-        let read = extent.file.read_at(&mut payload, u64::from(offset) + HEADER_LEN as u64).map_err(io())?;
-        let whole = read == length && crc32fast::hash(&payload) == header.payload_crc;
-        let body_whole =
-            !header.kind.has_body() || !newest || body_is_whole(extent, offset, &header, &payload)?;
-        if !whole || (newest && !body_whole) {
-            match end_or_damage(inner, id, extent, offset, newest)? {
-                End::Damaged(at) => inner.report_damage(Damage {
-                    extent: id,
-                    offset: at,
-                    what: format!("{:?} record with a bad payload", header.kind),
-                    group: header.kind.is_raft().then_some(GroupId(header.group)),
-                }),
-                other => return Ok(other),
-            }
-        } else {
-            visit(Found { header, pos: Pos { extent: id, offset }, payload: Bytes::from(payload) })?;
-        }
-        offset = u32::try_from(u64::from(offset) + header.footprint()).unwrap_or(u32::MAX);
-    }
-}
-
-fn body_is_whole(
-    extent: &Extent,
-    offset: u32,
-    header: &RecordHeader,
-    head: &[u8],
-) -> Result<bool, EngineError> {
-    let Some(meta) = ChunkMeta::decode_head(head) else { return Ok(false) };
-    if head.len() < meta.head_len() || header.length as usize != meta.head_len() + meta.body_len as usize {
-        return Ok(false);
-    }
-    let mut body = vec![0; meta.body_len as usize];
-    let at = u64::from(offset) + (HEADER_LEN + meta.head_len()) as u64;
-    let read = extent.file.read_at(&mut body, at).map_err(EngineError::io("read the log"))?;
-    let table = chunk::table(&meta.key, &body);
-    let stored = head[chunk::META_LEN..meta.head_len()].chunks_exact(4);
-    Ok(read == body.len()
-        && table.iter().zip(stored).all(|(crc, stored)| crc.to_le_bytes().as_slice() == stored))
-}
-
-/// Tells the end of the log from damage: looks for a later record which says that this place had been synced.
-fn end_or_damage(inner: &Inner, id: u64, extent: &Extent, at: u32, newest: bool) -> Result<End, EngineError> {
-    if !newest {
-        return Ok(End::Damaged(at));
-    }
-    let salt = Salt { log: inner.log, extent: id };
-    let size = u32::try_from(extent.size).unwrap_or(u32::MAX);
-    let mut buffer = vec![0; 1 << 20];
-    let mut offset = at + 8;
-    while offset < size {
-        let read =
-            extent.file.read_at(&mut buffer, u64::from(offset)).map_err(EngineError::io("read the log"))?;
-        if read < HEADER_LEN {
-            break;
-        }
-        let mut i = 0;
-        while i + HEADER_LEN <= read {
-            let here = offset + u32::try_from(i).unwrap_or(0);
-            if buffer[i..].starts_with(format::record::MAGIC)
-                && let Decoded::Record(later) = RecordHeader::decode(salt, here, &buffer[i..i + HEADER_LEN])
-                && later.synced > at
-            {
-                return Ok(End::Damaged(at));
-            }
-            i += 8;
-        }
-        offset += u32::try_from(i).unwrap_or(u32::MAX).max(8);
-    }
-    Ok(End::Torn(at))
-}
-
-/// The first record at or after `from` that decodes; where a walk goes on after damage.
-fn resync(inner: &Inner, id: u64, extent: &Extent, from: u32) -> Result<Option<u32>, EngineError> {
-    let salt = Salt { log: inner.log, extent: id };
-    let size = usize::try_from(extent.size).unwrap_or(0);
-    let mut bytes = vec![0; size.saturating_sub(from as usize)];
-    let read = extent.file.read_at(&mut bytes, u64::from(from)).map_err(EngineError::io("read the log"))?;
-    let mut i = 8;
-    while i + HEADER_LEN <= read {
-        let here = from + u32::try_from(i).unwrap_or(0);
-        if let Decoded::Record(_) = RecordHeader::decode(salt, here, &bytes[i..i + HEADER_LEN]) {
-            return Ok(Some(here));
-        }
-        i += 8;
-    }
-    Ok(None)
-}
-
-/// Replays the log from `from`; answers where it ends.
-pub(crate) fn replay(
-    inner: &Inner,
-    from: Pos,
-    raft_from: Pos,
+    end: End,
     report: &mut OpenReport,
-) -> Result<Pos, EngineError> {
-    let extents = inner.extents.all();
-    let newest = extents.last().map_or(0, |(id, _)| *id);
-    let start = from.min(raft_from);
-    let mut end = start;
-    for (id, extent) in extents.into_iter().filter(|(id, _)| *id >= start.extent) {
-        let mut at = if id == start.extent { start.offset } else { extent.used };
-        end = Pos { extent: id, offset: at };
-        loop {
-            let mut tx = Tx::begin(inner);
-            let outcome = walk(inner, id, &extent, at, id == newest, &mut |found| {
-                report.replayed += 1;
-                let next = tx.covered().next_sequence.max(found.header.sequence + 1);
-                tx.covered().next_sequence = next;
-                if found.header.kind.is_raft() {
-                    if found.pos >= raft_from {
-                        replay_raft(inner, &found);
-                    }
-                    Ok(())
-                } else {
-                    replay_stored(&mut tx, &found)
-                }
-            });
-            tx.commit()?;
-            match outcome? {
-                End::Sealed(used) => {
-                    end.offset = used;
-                    inner.extents.update(id, |e| (e.used, e.sealed) = (used, id != newest));
-                    break;
-                }
-                End::Torn(used) => {
-                    end.offset = used;
-                    cut(inner, id, &extent, used, report)?;
-                    break;
-                }
-                End::Damaged(bad) => {
-                    inner.report_damage(Damage {
-                        extent: id,
-                        offset: bad,
-                        what: "bytes that are no record".to_owned(),
-                        group: None,
-                    });
-                    match resync(inner, id, &extent, bad)? {
-                        Some(next) => at = next,
-                        None => {
-                            end.offset = bad;
-                            inner.extents.update(id, |e| (e.used, e.sealed) = (bad, true));
-                            break;
-                        }
-                    }
-                }
-            }
-        }
+) -> Result<(), EngineError> {
+    let mut used = end.offset;
+    if !end.sealed {
+        let failed = || EngineError::io(format!("cut extent {id:x}"));
+        let mut header = RecordHeader::new(Kind::Seal, 0);
+        header.synced = end.offset;
+        let mut seal = Vec::new();
+        header.encode(Salt { log: inner.log, extent: id }, end.offset, &mut seal);
+        extent.file.write_at(&[IoSlice::new(&seal)], u64::from(end.offset)).map_err(failed())?;
+        used += u32::try_from(seal.len()).unwrap_or(0);
+        extent.file.set_len(u64::from(used)).map_err(failed())?;
+        extent.file.sync(SyncPoint::RecoveryCut).map_err(failed())?;
+        inner.extents.update(id, |extent| extent.size = u64::from(used));
+        report.cut_bytes += u64::from(end.cut);
     }
-    Ok(end)
-}
-
-/// Overwrites the header of an unfinished record, so that it cannot be believed once later records stand behind it.
-fn cut(inner: &Inner, id: u64, extent: &Extent, at: u32, report: &mut OpenReport) -> Result<(), EngineError> {
-    inner.extents.update(id, |e| e.used = at);
-    let room = extent.size.saturating_sub(u64::from(at)).min(64);
-    let mut there = vec![0; usize::try_from(room).unwrap_or(0)];
-    let read = extent.file.read_at(&mut there, u64::from(at)).map_err(EngineError::io("read the log"))?;
-    if there[..read].iter().any(|byte| *byte != 0) {
-        report.cut_bytes += read as u64;
-        let zeros = vec![0; there.len()];
-        extent
-            .file
-            .write_at(&[IoSlice::new(&zeros)], u64::from(at))
-            .map_err(EngineError::io("cut the log"))?;
-        extent.file.sync(SyncPoint::RecoveryCut).map_err(EngineError::io("sync the cut"))?;
-    }
+    inner.extents.update(id, |extent| extent.used = used);
     Ok(())
 }
 
-fn replay_stored(tx: &mut Tx<'_>, found: &Found) -> Result<(), EngineError> {
-    let Found { header, pos, payload } = found;
-    match header.kind {
-        Kind::Chunk | Kind::Inline => {
-            let Some(meta) = ChunkMeta::decode_head(payload) else { return Ok(()) };
-            let existing = tx.chunk(&meta.key)?;
-            let hidden = [Target::Blob(meta.key.blob), Target::Piece(meta.key)]
-                .into_iter()
-                .map(|target| tx.tomb(target))
-                .collect::<Result<Vec<_>, _>>()?
-                .into_iter()
-                .flatten()
-                .any(|tomb| tomb.sequence > header.sequence);
-            let place = |entry: &format::ChunkEntry| {
-                let head = HEADER_LEN + meta.head_len();
-                Pos {
-                    extent: entry.extent,
-                    offset: entry.body_offset.saturating_sub(u32::try_from(head).unwrap_or(0)),
-                }
-            };
-            let stale = existing.as_ref().is_some_and(|entry| {
-                entry.sequence > header.sequence
-                    || (entry.sequence == header.sequence && place(entry) >= *pos)
+impl Replay<'_> {
+    fn record(&mut self, extent: u64, found: &Found<'_>, report: &mut OpenReport) -> Result<(), EngineError> {
+        let (header, pos) = (found.header, Pos { extent, offset: found.offset });
+        report.replayed += 1;
+        self.next_sequence = self.next_sequence.max(header.sequence.saturating_add(1));
+        let group = GroupId(header.group);
+        if found.health != Health::Good {
+            let whose = header.kind.is_raft().then_some(group);
+            report.damage.push(Damage {
+                extent,
+                offset: found.offset,
+                what: format!("a {:?} record fails its checksum", header.kind),
+                group: whose,
             });
-            // A moved inline body counts only where the index already knows the body.
-            let unknown_inline =
-                header.kind == Kind::Inline && existing.is_none() && header.flags & FLAG_MOVED != 0;
-            if hidden || stale || unknown_inline {
-                return Ok(());
-            }
-            let owner = match header.kind {
-                Kind::Chunk => Owner::Chunk(meta.blake3),
-                _ => Owner::Inline(GroupId(header.group)),
-            };
-            let table: Vec<u32> = payload[chunk::META_LEN..]
-                .chunks_exact(4)
-                .map(|crc| u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]))
-                .collect();
-            let mut entry = committer::placed_body(header, *pos, meta.body_len, owner, &table);
-            if let Some(old) = existing {
-                entry.older = old.older;
-                entry.older.push(old.extent);
-            }
-            tx.set_chunk(meta.key, Some(entry))
+            self.lost.extend(whose);
         }
-        Kind::Delete => {
-            let Some(target) = Target::decode(payload) else { return Ok(()) };
-            if tx
-                .tomb(target)?
-                .is_some_and(|tomb| tomb.sequence >= header.sequence && tomb.extent >= pos.extent)
+        if header.kind.is_raft() {
+            if pos >= self.from.raft
+                && found.health == Health::Good
+                && self.raft(header, pos, found.payload).is_err()
             {
-                return Ok(());
+                self.lost.insert(group);
+                report.damage.push(Damage {
+                    extent,
+                    offset: found.offset,
+                    what: format!("entry {} does not follow the one before it", header.index),
+                    group: Some(group),
+                });
             }
-            committer::delete(tx, target, header.sequence, *pos)
+            if header.kind == Kind::RemoveGroup && pos >= self.from.covered {
+                self.effects.push(Effect::RemoveGroup { group: self.inner.group(group) });
+                self.flush()?;
+            }
+        } else if pos >= self.from.covered {
+            self.effects.extend(chunk_effect(found, pos));
         }
-        _ => Ok(()),
+        if self.effects.len() >= TX_OPS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Applies a raft record to the memory of its group.
+    fn raft(&mut self, header: RecordHeader, pos: Pos, payload: &[u8]) -> Result<(), ()> {
+        let group = self.inner.group(GroupId(header.group));
+        let moved = header.flags & FLAG_MOVED != 0;
+        match header.kind {
+            Kind::Entry => {
+                return replay_entry(&group, header.index, header.sequence, pos, header.length, moved);
+            }
+            Kind::RemoveGroup => {
+                self.lost.remove(&group.id);
+                let mut state = group.inner.lock();
+                let (applied, durable_applied) = (state.applied, state.durable_applied);
+                let (has_state, lost) = (state.has_state, state.lost);
+                state.clear();
+                if pos < self.from.covered {
+                    // The index has seen the removal; what it says of the state is of the time after it.
+                    (state.applied, state.durable_applied) = (applied, durable_applied);
+                    (state.has_state, state.lost) = (has_state, lost);
+                }
+            }
+            _ => replay_mark(&group, header, pos, payload, moved),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), EngineError> {
+        let mut tx = Tx::begin(self.inner);
+        for effect in std::mem::take(&mut self.effects) {
+            effect.apply(self.inner, &mut tx)?;
+        }
+        let covered = tx.covered();
+        covered.pos = covered.pos.max(self.end);
+        covered.next_sequence = covered.next_sequence.max(self.next_sequence);
+        tx.commit()
+    }
+
+    /// Remembers which voters have to abstain.
+    fn mark_lost(&mut self) -> Result<(), EngineError> {
+        let mut tx = Tx::begin(self.inner);
+        for group in self.inner.groups.read().values() {
+            let mut state = group.inner.lock();
+            if state.is_present() && (self.all_lost || self.lost.contains(&group.id)) && !state.lost {
+                state.lost = true;
+                let record = GroupRecord { lost: true, applied: state.applied };
+                tx.put(Family::Meta, keys::group(group.id), record.encode());
+            }
+        }
+        tx.commit()
     }
 }
 
-fn replay_raft(inner: &Inner, found: &Found) {
-    let Found { header, pos, payload } = found;
-    let group = inner.group(GroupId(header.group));
+/// Applies a vote, purge or truncation found in the log to the memory of its group.
+fn replay_mark(group: &crate::group::Group, header: RecordHeader, pos: Pos, payload: &[u8], moved: bool) {
+    let bytes = Bytes::copy_from_slice(payload);
+    let mark = crate::format::raft::Mark {
+        sequence: header.sequence,
+        pos,
+        index: header.index,
+        bytes: bytes.clone(),
+    };
     let mut state = group.inner.lock();
-    let state = &mut *state;
-    let mark = Mark { sequence: header.sequence, pos: *pos, index: header.index, bytes: payload.clone() };
-    let newer = |old: &Option<Mark>| old.as_ref().is_none_or(|old| old.sequence <= header.sequence);
+    let place = match header.kind {
+        Kind::Vote => &mut state.vote_mark,
+        Kind::Purge => &mut state.purge_mark,
+        Kind::Truncate => &mut state.truncate_mark,
+        _ => return,
+    };
+    if place.as_ref().is_some_and(|old| old.sequence > header.sequence) {
+        return;
+    }
+    // A record that was moved says nothing new of the entries after it.
+    let known = moved && place.as_ref().is_some_and(|old| old.sequence == header.sequence);
+    *place = Some(mark);
     match header.kind {
-        Kind::Entry if header.flags & FLAG_MOVED != 0 => {
-            if let Some(slot) = state.slot_mut(header.index).filter(|slot| slot.sequence == header.sequence) {
-                slot.pos = *pos;
-            }
-        }
-        Kind::Entry => {
-            if state.purged.as_ref().is_some_and(|(purged, _)| header.index <= *purged) {
-                return;
-            }
-            if state.slot(header.index).is_some_and(|slot| slot.sequence >= header.sequence) {
-                return;
-            }
-            state.truncate_from(header.index);
-            if state.next_index().is_some_and(|next| next != header.index) {
-                state.lost = true;
-                return;
-            }
-            let slot = EntrySlot {
-                ticket: 0,
-                sequence: header.sequence,
-                pos: *pos,
-                length: header.length,
-                durable: true,
-                payload: None,
-            };
-            state.push(header.index, slot);
-        }
-        Kind::Vote if newer(&state.vote_mark) => {
-            state.vote = Some(payload.clone());
-            state.vote_mark = Some(mark);
-        }
-        Kind::Truncate if newer(&state.truncate_mark) => {
-            if header.flags & FLAG_MOVED == 0 {
-                state.truncate_from(header.index);
-            }
-            state.truncate_mark = Some(mark);
-        }
-        Kind::Purge if newer(&state.purge_mark) => {
-            state.purge_to(header.index, payload.clone());
-            state.purge_mark = Some(mark);
-        }
-        Kind::RemoveGroup => state.clear(),
+        _ if known => {}
+        Kind::Vote => state.vote = Some(bytes),
+        Kind::Purge => state.purge_to(header.index, bytes),
+        _ if !moved => state.truncate_from(header.index),
         _ => {}
     }
+}
+
+/// What a chunk or delete record changes.
+fn chunk_effect(found: &Found<'_>, pos: Pos) -> Option<Effect> {
+    let header = found.header;
+    let moved = header.flags & FLAG_MOVED != 0;
+    if header.kind.has_body() && found.health != Health::PayloadDamaged {
+        let (key, entry) = chunk_entry(&header, pos, found.payload)?;
+        return Some(Effect::Body { key, entry, moved });
+    }
+    if header.kind == Kind::Delete && found.health == Health::Good {
+        let target = Target::decode(found.payload)?;
+        return Some(Effect::Delete { target, sequence: header.sequence, pos, moved });
+    }
+    None
+}
+
+/// The index entry of a record with a body.
+fn chunk_entry(
+    header: &RecordHeader,
+    pos: Pos,
+    payload: &[u8],
+) -> Option<(ringfort_core::ChunkKey, ChunkEntry)> {
+    let meta = ChunkMeta::decode_head(payload)?;
+    let head = payload.get(..meta.head_len())?;
+    let table = head[crate::format::chunk::META_LEN..].chunks_exact(4);
+    let inline = header.kind == Kind::Inline;
+    let most = if inline { entry::INLINE_BLOCKS_MAX } else { entry::TABLE_BLOCKS_MAX };
+    let keep = table.len() <= most;
+    let entry = ChunkEntry {
+        owner: if inline { Owner::Inline(GroupId(header.group)) } else { Owner::Chunk(meta.blake3) },
+        sequence: header.sequence,
+        extent: pos.extent,
+        body_offset: pos.offset.checked_add(u32::try_from(HEADER_LEN + head.len()).ok()?)?,
+        body_len: meta.body_len,
+        footprint: u32::try_from(footprint(u64::from(header.length))).ok()?,
+        older: Vec::new(),
+        table: table
+            .filter(|_| keep)
+            .map(|crc| u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]))
+            .collect(),
+    };
+    Some((meta.key, entry))
 }

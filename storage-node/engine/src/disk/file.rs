@@ -138,6 +138,10 @@ impl DiskFile for RealFile {
         rustix::fs::fdatasync(&self.file).map_err(Into::into)
     }
 
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }

@@ -2,6 +2,8 @@
 //! not synced.
 
 mod file;
+#[cfg(test)]
+pub(crate) mod sim;
 
 pub(crate) use file::FileDisk;
 
@@ -58,6 +60,8 @@ pub(crate) trait DiskFile: Send + Sync {
     fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool>;
     /// Makes written bytes durable.
     fn sync(&self, point: SyncPoint) -> io::Result<()>;
+    /// Cuts or extends the file.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Length of the file.
     fn len(&self) -> io::Result<u64>;
 }

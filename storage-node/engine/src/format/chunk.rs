@@ -44,6 +44,12 @@ impl ChunkMeta {
         }
     }
 
+    /// The meta at the front of a payload, whose table and body must fit it exactly.
+    pub(crate) fn decode(payload: &[u8]) -> Option<Self> {
+        let meta = Self::decode_head(payload)?;
+        (payload.len() == meta.head_len().checked_add(meta.body_len as usize)?).then_some(meta)
+    }
+
     /// The meta alone.
     pub(crate) fn decode_head(payload: &[u8]) -> Option<Self> {
         let mut fields = Fields(payload.get(..META_LEN)?);

@@ -15,6 +15,8 @@ use ringfort_core::{BlobId, ChunkKey, GroupId};
 const VERSION: u8 = 1;
 /// Most blocks whose table is kept in the index.
 pub(crate) const TABLE_BLOCKS_MAX: usize = 16;
+/// The same for inline bodies, which have no other place for it while they are in their log entry.
+pub(crate) const INLINE_BLOCKS_MAX: usize = 255;
 
 /// Whose body it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@ pub(crate) mod file;
 pub(crate) mod raft;
 pub(crate) mod record;
 
+pub(crate) use chunk::ChunkMeta;
 pub(crate) use entry::{ChunkEntry, Owner, Target, Tomb};
-pub(crate) use record::{Kind, RecordHeader, Salt};
+pub(crate) use record::{Decoded, HEADER_LEN, Kind, RecordHeader, Salt};
 
 /// A place in the log. Later places compare greater: extent ids only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

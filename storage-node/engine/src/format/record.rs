@@ -29,7 +29,7 @@ const VERSION: u16 = 1;
 /// Set on records that compaction moved.
 pub(crate) const FLAG_MOVED: u32 = 1;
 
-const _: () = assert!(HEADER_LEN.is_multiple_of(8) && CRC_AT + 4 == HEADER_LEN);
+const _: () = assert!(HEADER_LEN % 8 == 0 && CRC_AT + 4 == HEADER_LEN);
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

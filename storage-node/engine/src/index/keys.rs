@@ -63,9 +63,9 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The group in the last four bytes of a key.
+/// The group a key without its tag names.
 pub(crate) fn group_of(key: &[u8]) -> Option<GroupId> {
-    key.get(1..)?.try_into().ok().map(|id| GroupId(u32::from_be_bytes(id)))
+    key.try_into().ok().map(|id| GroupId(u32::from_be_bytes(id)))
 }
 
 /// What the index covers of the log, and counts that go with it.

@@ -9,6 +9,8 @@
 //! | `State` | group (4 bytes big-endian), caller's key | caller's value |
 
 pub(crate) mod keys;
+#[cfg(test)]
+pub(crate) mod mem;
 mod rocks;
 pub(crate) mod tx;
 

@@ -6,6 +6,7 @@
 use super::keys::{self, Account, Covered};
 use super::{Family, IndexOp};
 use crate::EngineError;
+use crate::checkpoint::Accounts;
 use crate::engine::Inner;
 use crate::format::{ChunkEntry, Target, Tomb};
 use parking_lot::MutexGuard;
@@ -49,6 +50,11 @@ impl<'a> Tx<'a> {
 
     pub(crate) fn covered(&mut self) -> &mut Covered {
         &mut self.ledger.covered
+    }
+
+    /// The accounting as it is without this transaction.
+    pub(crate) fn accounts(&self) -> Accounts {
+        Accounts { before: self.ledger.covered.pos.extent, of: self.ledger.accounts.clone() }
     }
 
     pub(crate) fn chunk(&self, key: &ChunkKey) -> Result<Option<ChunkEntry>, EngineError> {
@@ -125,7 +131,12 @@ impl<'a> Tx<'a> {
     }
 
     /// Writes everything as one.
-    pub(crate) fn commit(mut self) -> Result<(), EngineError> {
+    pub(crate) fn commit(self) -> Result<(), EngineError> {
+        self.commit_and(|| {})
+    }
+
+    /// Writes everything as one and calls `then` before anyone else may write or flush.
+    pub(crate) fn commit_and(mut self, then: impl FnOnce()) -> Result<(), EngineError> {
         let mut changed = Vec::with_capacity(self.live.len());
         for (extent, (live, tombs)) in self.live.drain() {
             let mut account = self.ledger.accounts.get(&extent).copied().unwrap_or_default();
@@ -144,6 +155,7 @@ impl<'a> Tx<'a> {
         self.inner.index.write(&self.ops)?;
         self.ledger.covered = covered;
         self.ledger.accounts.extend(changed);
+        then();
         Ok(())
     }
 }

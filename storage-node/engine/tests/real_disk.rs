@@ -1,0 +1,192 @@
+//! The engine on a real folder with RocksDB, through its public face.
+
+use bytes::Bytes;
+use ringfort_core::{BlobId, ChunkKey, GroupId};
+use ringfort_engine::{
+    Engine, EngineConfig, EngineError, IoClass, LogEntry, SnapshotItem, StateBatch, StateStatus,
+};
+use std::path::Path;
+
+fn key(blob: u8, number: u32) -> ChunkKey {
+    ChunkKey { blob: BlobId::from_bytes([blob; 16]), number, fragment: 0 }
+}
+
+fn body(seed: u32, len: usize) -> Bytes {
+    (0..len)
+        .map(|i| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) as u8)
+        .collect::<Vec<_>>()
+        .into()
+}
+
+fn open(dir: &Path) -> (Engine, ringfort_engine::OpenReport) {
+    Engine::open(dir, EngineConfig { background: false, ..EngineConfig::small_for_tests() }).unwrap()
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+async fn append(engine: &Engine, group: u32, index: u64, payload: Bytes) {
+    let (done, result) = tokio::sync::oneshot::channel();
+    let entry = LogEntry { index, term: 1, payload: vec![payload] };
+    engine.group_log(GroupId(group)).append(vec![entry], move |outcome| drop(done.send(outcome)));
+    result.await.unwrap().unwrap();
+}
+
+#[test]
+fn chunks_survive_reopening_with_and_without_a_flush() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        for round in 0..3_u32 {
+            let (engine, report) = open(dir.path());
+            assert_eq!(report.formatted, round == 0);
+            assert!(report.damage.is_empty(), "{report:?}");
+            for old in 0..round {
+                for (number, len) in [0, 1, 4096, 70_000, 300_001].into_iter().enumerate() {
+                    let key = key(old as u8, number as u32);
+                    assert_eq!(engine.read_chunk(key, 0..len as u32).await.unwrap(), body(old, len));
+                    engine.verify_chunk(key).await.unwrap();
+                }
+            }
+            for (number, len) in [0, 1, 4096, 70_000, 300_001].into_iter().enumerate() {
+                let (key, body) = (key(round as u8, number as u32), body(round, len));
+                let pieces = vec![body.slice(..len / 3), body.slice(len / 3..)];
+                engine.put_chunk(key, pieces.clone(), IoClass::Client).await.unwrap();
+                engine.put_chunk(key, pieces, IoClass::Client).await.unwrap();
+                if len > 5000 {
+                    assert_eq!(engine.read_chunk(key, 4090..5000).await.unwrap(), body.slice(4090..5000));
+                    let other =
+                        engine.put_chunk(key, vec![Bytes::from_static(b"other")], IoClass::Client).await;
+                    assert!(matches!(other, Err(EngineError::Conflict { .. })));
+                }
+                let beyond = engine.read_chunk(key, 0..len as u32 + 1).await;
+                assert!(matches!(beyond, Err(EngineError::Range { .. })));
+            }
+            assert_eq!(engine.usage().chunks, u64::from(round + 1) * 5);
+            if round == 1 {
+                engine.close();
+            }
+        }
+        let (engine, _) = open(dir.path());
+        assert_eq!(engine.list_chunks(Some(key(0, 3)), 4).unwrap().len(), 4);
+        engine.delete_blob(key(1, 0).blob).await.unwrap();
+        engine.drop_chunk(key(2, 0)).await.unwrap();
+        drop(engine);
+        let (engine, _) = open(dir.path());
+        assert_eq!(engine.list_chunks(None, 100).unwrap().len(), 9);
+        engine.put_chunk(key(2, 0), vec![Bytes::from_static(b"again")], IoClass::Client).await.unwrap();
+        assert_eq!(engine.read_chunk(key(2, 0), 0..5).await.unwrap(), Bytes::from_static(b"again"));
+        drop(engine);
+        // All of it once more from the log alone.
+        let config = EngineConfig { background: false, ..EngineConfig::small_for_tests() }.rebuild_index();
+        let (engine, report) = Engine::open(dir.path(), config).unwrap();
+        assert!(report.index_rebuilt);
+        assert_eq!(engine.list_chunks(None, 100).unwrap().len(), 10);
+        assert_eq!(engine.read_chunk(key(0, 4), 0..300_001).await.unwrap(), body(0, 300_001));
+        assert_eq!(engine.read_chunk(key(2, 0), 0..5).await.unwrap(), Bytes::from_static(b"again"));
+        assert!(matches!(engine.read_chunk(key(1, 1), 0..1).await, Err(EngineError::ChunkNotFound { .. })));
+    });
+}
+
+#[test]
+fn logs_states_and_inline_bodies_survive() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (engine, _) = open(dir.path());
+        let (log, state) = (engine.group_log(GroupId(3)), engine.group_state(GroupId(3)));
+        assert_eq!(state.status(), StateStatus::Empty);
+        let (done, result) = tokio::sync::oneshot::channel();
+        log.save_vote(Bytes::from_static(b"vote"), move |outcome| drop(done.send(outcome)));
+        result.await.unwrap().unwrap();
+        for index in 1..=50 {
+            append(&engine, 3, index, body(index as u32, 5000)).await;
+            let mut batch = StateBatch::new();
+            batch.put(&index.to_be_bytes(), b"value");
+            batch.adopt_inline(BlobId::from_bytes([index as u8; 16]), index, 100, 4800);
+            batch.applied(index);
+            state.write(batch).unwrap();
+        }
+        engine.checkpoint().await.unwrap();
+        assert_eq!(state.durable_applied(), 50);
+        append(&engine, 3, 51, body(51, 10)).await;
+        let (done, result) = tokio::sync::oneshot::channel();
+        log.purge_to(50, Bytes::from_static(b"mark"), move |outcome| drop(done.send(outcome)));
+        result.await.unwrap().unwrap();
+        let mut batch = StateBatch::new();
+        for index in 1..=40_u8 {
+            batch.release_inline(BlobId::from_bytes([index; 16]));
+        }
+        batch.applied(51);
+        state.write(batch).unwrap();
+        while engine.compact_step().await.unwrap() > 0 {}
+        drop((log, state, engine));
+
+        let (engine, report) = open(dir.path());
+        assert!(report.lost_groups.is_empty() && report.damage.is_empty(), "{report:?}");
+        let (log, state) = (engine.group_log(GroupId(3)), engine.group_state(GroupId(3)));
+        assert_eq!(log.vote().unwrap(), "vote");
+        assert_eq!(log.purged().unwrap(), (50, Bytes::from_static(b"mark")));
+        assert_eq!((log.last(), state.status()), (Some(51), StateStatus::Ok));
+        assert_eq!(log.read(51, 60, 1 << 20).unwrap(), vec![(51, body(51, 10))]);
+        assert_eq!(engine.groups(), vec![GroupId(3)]);
+        for index in 41..=50_u8 {
+            let key = ChunkKey { blob: BlobId::from_bytes([index; 16]), number: 0, fragment: 0 };
+            let read = engine.read_chunk(key, 0..4800).await.unwrap();
+            assert_eq!(read, body(u32::from(index), 5000).slice(100..4900));
+        }
+        let mut view = state.snapshot().unwrap();
+        let mut items = Vec::new();
+        loop {
+            let page = view.next_page(1000).unwrap();
+            if page.is_empty() {
+                break;
+            }
+            items.extend(page);
+        }
+        drop(view);
+        assert_eq!(items.iter().filter(|item| matches!(item, SnapshotItem::Record { .. })).count(), 50);
+        let other = engine.group_state(GroupId(4));
+        let mut install = other.install().await.unwrap();
+        assert_eq!(other.status(), StateStatus::Lost);
+        for item in items {
+            match item {
+                SnapshotItem::Record { key, value } => install.put(&[(key, value)]).unwrap(),
+                SnapshotItem::Inline { blob, body } => {
+                    let mut id = *blob.as_bytes();
+                    id[0] = 99;
+                    install.put_inline(vec![(BlobId::from_bytes(id), body)]).await.unwrap();
+                }
+            }
+        }
+        install.finish(51).await.unwrap();
+        assert_eq!((other.status(), other.applied(), other.durable_applied()), (StateStatus::Ok, 51, 51));
+        engine.remove_group(GroupId(3)).await.unwrap();
+        assert_eq!(engine.groups(), vec![GroupId(4)]);
+        assert_eq!(engine.usage().inline_bodies, 10);
+        drop((log, state, other, engine));
+        let (engine, _) = open(dir.path());
+        assert_eq!(engine.groups(), vec![GroupId(4)]);
+        assert_eq!(engine.usage().inline_bodies, 10);
+    });
+}
+
+#[test]
+fn two_processes_a_newer_format_and_a_damaged_header_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = open(dir.path());
+    let config = EngineConfig::small_for_tests();
+    assert!(matches!(Engine::open(dir.path(), config.clone()), Err(EngineError::Locked)));
+    engine.close();
+    drop(engine);
+    let format = dir.path().join("log/FORMAT");
+    let good = std::fs::read(&format).unwrap();
+    let mut damaged = good.clone();
+    damaged[17] ^= 4;
+    std::fs::write(&format, damaged).unwrap();
+    assert!(matches!(Engine::open(dir.path(), config.clone()), Err(EngineError::BadHeader { .. })));
+    let mut newer = good[..24].to_vec();
+    newer[8] = 2;
+    newer.extend_from_slice(&crc32fast::hash(&newer).to_le_bytes());
+    std::fs::write(&format, newer).unwrap();
+    assert!(matches!(Engine::open(dir.path(), config), Err(EngineError::NewerFormat { found: 2, known: 1 })));
+}

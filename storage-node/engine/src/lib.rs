@@ -4,6 +4,7 @@
 //! vouch for. Start at [`Engine`].
 
 mod background;
+mod behind;
 mod cache;
 mod checkpoint;
 mod chunks;

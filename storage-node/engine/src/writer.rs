@@ -4,6 +4,7 @@
 //! whatever recovery finds missing before the newest extent is damage and nothing else.
 
 use crate::EngineError;
+use crate::behind::{BODIES_BYTES_MIN, Behind};
 use crate::disk::{DiskFile, SyncPoint};
 use crate::effect::Effect;
 use crate::engine::Inner;
@@ -35,6 +36,16 @@ enum Piece {
     Body(Bytes),
 }
 
+impl Piece {
+    /// Bytes of a body that was worth a piece of its own.
+    fn body_bytes(&self) -> usize {
+        match self {
+            Self::Copied(_) => 0,
+            Self::Body(body) => body.len(),
+        }
+    }
+}
+
 /// The end of the log.
 pub(crate) struct Writer {
     inner: Arc<Inner>,
@@ -42,6 +53,7 @@ pub(crate) struct Writer {
     next_sequence: u64,
     /// Whether a mark has to be written once the device is idle.
     unmarked: bool,
+    behind: Behind,
 }
 
 struct Active {
@@ -90,7 +102,7 @@ impl Batch {
 
 impl Writer {
     pub(crate) fn new(inner: Arc<Inner>, next_sequence: u64) -> Self {
-        Self { inner, active: None, next_sequence, unmarked: false }
+        Self { inner, active: None, next_sequence, unmarked: false, behind: Behind::default() }
     }
 
     /// Serves the queue until it is closed.
@@ -469,6 +481,10 @@ impl Writer {
             active.file.sync(point).map_err(EngineError::io(format!("sync extent {:x}", active.id)))?;
         }
         drop(slices);
+        let bodies: usize = batch.pieces.iter().map(Piece::body_bytes).sum();
+        if bodies >= BODIES_BYTES_MIN {
+            self.behind.synced(&active.file, u64::from(batch.start), written as u64);
+        }
         active.synced = active.end;
         batch.start = active.end;
         batch.pieces.clear();

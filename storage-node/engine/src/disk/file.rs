@@ -5,10 +5,11 @@
 //! has no such cost, and extents are recycled.
 
 use super::{Disk, DiskFile, SyncPoint};
-use rustix::fs::{FallocateFlags, Mode, OFlags};
+use rustix::fs::{Advice, FallocateFlags, Mode, OFlags};
 use rustix::io::ReadWriteFlags;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,6 +137,13 @@ impl DiskFile for RealFile {
 
     fn sync(&self, _point: SyncPoint) -> io::Result<()> {
         rustix::fs::fdatasync(&self.file).map_err(Into::into)
+    }
+
+    fn let_go(&self, offset: u64, bytes: u64) {
+        if let Err(error) = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(bytes), Advice::DontNeed)
+        {
+            tracing::debug!(%error, "the page cache keeps what was written");
+        }
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {

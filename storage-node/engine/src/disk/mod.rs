@@ -60,6 +60,8 @@ pub(crate) trait DiskFile: Send + Sync {
     fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool>;
     /// Makes written bytes durable.
     fn sync(&self, point: SyncPoint) -> io::Result<()>;
+    /// Says that synced bytes will hardly be read soon; a hint.
+    fn let_go(&self, offset: u64, bytes: u64);
     /// Cuts or extends the file.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// Length of the file.

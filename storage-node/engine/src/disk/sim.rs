@@ -325,6 +325,8 @@ impl DiskFile for SimFile {
         })
     }
 
+    fn let_go(&self, _offset: u64, _bytes: u64) {}
+
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         let len = usize::try_from(bytes).unwrap();
         // A cut is durable with the next sync; until then the sectors beyond may come back, which is what `synced` still has.

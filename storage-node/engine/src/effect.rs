@@ -64,9 +64,14 @@ impl Effect {
             }
             Self::Entry { group, index, ticket, sequence, pos, length } => {
                 let mut state = group.inner.lock();
-                if let Some(slot) = state.slot_mut(*index).filter(|slot| slot.ticket == *ticket) {
-                    (slot.sequence, slot.pos, slot.length, slot.durable) = (*sequence, *pos, *length, true);
-                }
+                let place = |slot: &mut EntrySlot| {
+                    if slot.ticket == *ticket {
+                        (slot.sequence, slot.pos, slot.length, slot.durable) =
+                            (*sequence, *pos, *length, true);
+                    }
+                };
+                state.slot_mut(*index).map(place);
+                state.purging_mut(*index).map(place);
                 Ok(())
             }
             Self::EntryMoved { group, index, sequence, pos } => {
@@ -87,6 +92,9 @@ impl Effect {
                 let newest = place.as_ref().map_or(0, |old| old.sequence);
                 if if *moved { newest == *sequence } else { newest <= *sequence } {
                     *place = Some(mark);
+                }
+                if *kind == Kind::Purge && !*moved {
+                    state.purge_is_durable(*index);
                 }
                 Ok(())
             }

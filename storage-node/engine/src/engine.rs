@@ -368,7 +368,14 @@ impl Engine {
     /// Drops log, vote, state and inline bodies of a group whose voter left; durable on return.
     pub async fn remove_group(&self, group: GroupId) -> Result<(), EngineError> {
         let group = self.inner().group(group);
-        self.inner().request(|done| Request::RemoveGroup { group, done }).await
+        // From here to the end nothing else is taken for the group, so that there is no doubt which side of it that was.
+        let begun = !std::mem::replace(&mut group.inner.lock().removing, true);
+        let shared = Arc::clone(&group);
+        let removed = self.inner().request(|done| Request::RemoveGroup { group, done }).await;
+        if begun && removed.is_err() {
+            shared.inner.lock().removing = false;
+        }
+        removed
     }
 
     /// Flushes the index, which raises [`GroupState::durable_applied`] and frees extents that hold nothing.

@@ -115,6 +115,14 @@ impl Extents {
         self.disk.sync_dir(SyncPoint::ExtentFreed)
     }
 
+    /// Makes durable what a killed process may have left in the page cache, before anything is built upon it. Older extents were
+    /// durable before the newest had its name.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.disk.sync_dir(SyncPoint::RecoveryNames)?;
+        let newest = self.map.lock().values().next_back().cloned();
+        newest.map_or(Ok(()), |extent| extent.file.sync(SyncPoint::RecoveryRead))
+    }
+
     /// Notes the spare found at open. It is thrown away: whether its space was set aside is not known.
     pub(crate) fn drop_spare(&self, names: &[String]) -> io::Result<()> {
         for name in names.iter().filter(|name| *name == SPARE) {

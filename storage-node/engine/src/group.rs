@@ -43,6 +43,12 @@ pub(crate) struct GroupInner {
     /// Index of the first entry in `entries`.
     pub(crate) first: u64,
     pub(crate) entries: VecDeque<EntrySlot>,
+    /// Entries that were purged while the record that says so is not durable yet: a checkpoint must still keep them, or a crash
+    /// would leave a log that begins after what its purge mark names.
+    purging: VecDeque<EntrySlot>,
+    purging_first: u64,
+    /// Whether the group is about to be dropped: nothing new is taken for it.
+    pub(crate) removing: bool,
     pub(crate) lost: bool,
     pub(crate) applied: u64,
     pub(crate) durable_applied: u64,
@@ -92,6 +98,11 @@ impl GroupInner {
         self.entries.get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
+    /// The same for an entry whose purge is not durable yet.
+    pub(crate) fn purging_mut(&mut self, index: u64) -> Option<&mut EntrySlot> {
+        self.purging.get_mut(usize::try_from(index.checked_sub(self.purging_first)?).ok()?)
+    }
+
     /// Whether the entries up to `index` are durable, as far as the log holds them. Entries become durable in order.
     pub(crate) fn is_durable(&self, index: u64) -> Result<bool, EngineError> {
         let durable = match self.last() {
@@ -126,12 +137,25 @@ impl GroupInner {
         self.entries.truncate(keep);
     }
 
+    /// Hides the entries up to `index`; they go for good with [`Self::purge_is_durable`].
     pub(crate) fn purge_to(&mut self, index: u64, mark: Bytes) {
-        while !self.entries.is_empty() && self.first <= index {
-            self.entries.pop_front();
+        if self.purging.is_empty() {
+            self.purging_first = self.first;
+        }
+        while self.first <= index {
+            let Some(mut slot) = self.entries.pop_front() else { break };
+            slot.payload = None;
+            self.purging.push_back(slot);
             self.first += 1;
         }
         self.purged = Some((index, mark));
+    }
+
+    /// The record of a purge up to `index` is durable.
+    pub(crate) fn purge_is_durable(&mut self, index: u64) {
+        while self.purging_first <= index && self.purging.pop_front().is_some() {
+            self.purging_first += 1;
+        }
     }
 
     /// Forgets everything but the waiters.
@@ -162,10 +186,11 @@ impl GroupInner {
             purge: self.purge_mark.clone(),
             truncate: self.truncate_mark.clone(),
             committed: self.committed.clone(),
-            first: self.first,
+            first: if self.purging.is_empty() { self.first } else { self.purging_first },
             slots: self
-                .entries
+                .purging
                 .iter()
+                .chain(&self.entries)
                 .take_while(|slot| slot.durable)
                 .map(|slot| Slot { sequence: slot.sequence, pos: slot.pos, length: slot.length })
                 .collect(),
@@ -195,7 +220,7 @@ impl GroupInner {
 
     /// Bytes of the log that the group's records keep alive, told extent by extent.
     pub(crate) fn refers(&self, mut visit: impl FnMut(Pos, u64)) {
-        for slot in self.entries.iter().filter(|slot| slot.durable) {
+        for slot in self.purging.iter().chain(&self.entries).filter(|slot| slot.durable) {
             visit(slot.pos, crate::format::record::footprint(u64::from(slot.length)));
         }
         for mark in [&self.vote_mark, &self.purge_mark, &self.truncate_mark].into_iter().flatten() {

@@ -16,6 +16,9 @@ mod engine;
 mod error;
 mod extents;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod index;
 mod open;

@@ -83,6 +83,7 @@ pub(crate) fn open_on(
     let extents = Extents::new(Arc::clone(&disk), log, config.extent_bytes);
     extents.drop_spare(&names).map_err(EngineError::io("remove the spare extent"))?;
     load_extents(disk.as_ref(), &extents, log, &names, &mut report)?;
+    extents.settle().map_err(EngineError::io("sync the newest extent"))?;
 
     let (index, usable) = open_index(make, log, config.rebuild_index || report.formatted)?;
     let inner = Arc::new(Inner::new(config, log, extents, index));

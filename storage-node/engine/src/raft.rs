@@ -2,7 +2,7 @@
 
 use crate::engine::Inner;
 use crate::format::{Decoded, HEADER_LEN, Kind, Pos, RecordHeader, Salt};
-use crate::group::{EntrySlot, Group};
+use crate::group::{EntrySlot, Group, GroupInner};
 use crate::queue::{Done, Pending, Request};
 use crate::writer::payload_max;
 use crate::{Engine, EngineError, LogEntry};
@@ -10,6 +10,9 @@ use bytes::Bytes;
 use ringfort_core::GroupId;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Most bytes of a vote or of the mark of a purge: they are kept in memory and in the index too.
+const MARK_BYTES_MAX: usize = 8 << 10;
 
 /// The Raft log, vote and marks of one group on this device. Cloning shares it.
 ///
@@ -38,6 +41,10 @@ impl GroupLog {
         let done: Done = Box::new(done);
         let max = payload_max(inner.extents.extent_bytes());
         let mut group = self.shared.inner.lock();
+        if group.removing {
+            drop(group);
+            return done(Err(EngineError::Busy));
+        }
         let mut next = group.next_index();
         for entry in &entries {
             let len: u64 = entry.payload.iter().map(|piece| piece.len() as u64).sum();
@@ -81,11 +88,28 @@ impl GroupLog {
     /// Saves the vote durably.
     pub fn save_vote(&self, vote: Bytes, done: impl FnOnce(Result<(), EngineError>) + Send + 'static) {
         let mut group = self.shared.inner.lock();
+        if let Err(error) = self.takes_mark(&group, &vote) {
+            drop(group);
+            return done(Err(error));
+        }
         let before = group.vote.replace(vote.clone());
         if let Err((request, error)) = self.push_mark(Kind::Vote, 0, vote, Box::new(done)) {
             group.vote = before;
             drop(group);
             request.finish(Err(error));
+        }
+    }
+
+    /// Whether a vote, purge or truncation can be taken now.
+    fn takes_mark(&self, group: &GroupInner, bytes: &Bytes) -> Result<(), EngineError> {
+        if group.removing {
+            return Err(EngineError::Busy);
+        }
+        match bytes.len() {
+            len if len > MARK_BYTES_MAX => {
+                Err(EngineError::TooLarge { len: len as u64, max: MARK_BYTES_MAX as u64 })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -123,8 +147,16 @@ impl GroupLog {
     /// Drops the entries from `index` on, durably.
     pub fn truncate_from(&self, index: u64, done: impl FnOnce(Result<(), EngineError>) + Send + 'static) {
         let mut group = self.shared.inner.lock();
+        if let Err(error) = self.takes_mark(&group, &Bytes::new()) {
+            drop(group);
+            return done(Err(error));
+        }
         match self.push_mark(Kind::Truncate, index, Bytes::new(), Box::new(done)) {
-            Ok(()) => group.truncate_from(index),
+            Ok(()) => {
+                group.truncate_from(index);
+                // Whoever waits for an entry that is gone looks again.
+                self.shared.wake();
+            }
             Err((request, error)) => {
                 drop(group);
                 request.finish(Err(error));
@@ -150,6 +182,10 @@ impl GroupLog {
         if group.purged.as_ref().is_some_and(|(purged, _)| *purged >= index) {
             drop(group);
             return done(Ok(()));
+        }
+        if let Err(error) = self.takes_mark(&group, &mark) {
+            drop(group);
+            return done(Err(error));
         }
         match self.push_mark(Kind::Purge, index, mark.clone(), Box::new(done)) {
             Ok(()) => group.purge_to(index, mark),
@@ -207,7 +243,7 @@ impl GroupLog {
 }
 
 /// Notes the entries of an append in memory.
-fn with_slots(group: &mut crate::group::GroupInner, request: Request) -> Request {
+fn with_slots(group: &mut GroupInner, request: Request) -> Request {
     if let Request::Append { entries, .. } = &request {
         for entry in entries {
             let slot = EntrySlot {

@@ -243,7 +243,10 @@ fn replay_mark(group: &crate::group::Group, header: RecordHeader, pos: Pos, payl
     match header.kind {
         _ if known => {}
         Kind::Vote => state.vote = Some(bytes),
-        Kind::Purge => state.purge_to(header.index, bytes),
+        Kind::Purge => {
+            state.purge_to(header.index, bytes);
+            state.purge_is_durable(header.index);
+        }
         _ if !moved => state.truncate_from(header.index),
         _ => {}
     }

@@ -99,7 +99,7 @@ impl GroupState {
         let mut tx = Tx::begin(inner);
         {
             let state = self.shared.inner.lock();
-            if state.lost {
+            if state.lost || state.removing {
                 return Err(EngineError::StateLost { group: self.shared.id });
             }
         }

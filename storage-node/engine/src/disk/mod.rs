@@ -2,7 +2,7 @@
 //! not synced.
 
 mod file;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod sim;
 
 pub(crate) use file::FileDisk;
@@ -22,6 +22,10 @@ pub(crate) enum SyncPoint {
     ExtentHeader,
     /// The folder, after a new extent got its name and before a record in it counts.
     ExtentName,
+    /// The newest extent, before recovery believes what it reads there: a killed process may have left it in the page cache.
+    RecoveryRead,
+    /// The folder, for the same reason.
+    RecoveryNames,
     /// An extent that recovery cut, before the next is used.
     RecoveryCut,
     /// The content of the format file, before it gets its name.

@@ -4,6 +4,9 @@
 //! dropped, torn and reordered. Of unsynced changes of names any prefix is kept. A fuse makes the power fail after a number of
 //! changes: every one after it fails, until [`SimDisk::crash`] brings the disk back. One named sync point can be left out.
 
+#![allow(clippy::unwrap_used, reason = "only tests and fuzzing use it")]
+#![cfg_attr(feature = "fuzzing", allow(dead_code, reason = "fuzzing needs only a part of it"))]
+
 use super::{Disk, DiskFile, SyncPoint};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -162,6 +165,13 @@ impl SimDisk {
         }
         let named: std::collections::BTreeSet<u64> = state.names.values().copied().collect();
         state.files.retain(|id, _| named.contains(id));
+        (state.fuse, state.off) = (None, false);
+        state.life += 1;
+    }
+
+    /// The process is killed: what it wrote is still there, but what was not synced may yet be lost.
+    pub(crate) fn kill(&self) {
+        let mut state = self.0.lock();
         (state.fuse, state.off) = (None, false);
         state.life += 1;
     }

@@ -49,6 +49,11 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// `value` if nothing is left.
+    pub(crate) fn end<T>(&self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
+    }
+
     /// A byte string behind its 32-bit length.
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = self.u32()?;

@@ -29,7 +29,7 @@ const VERSION: u16 = 1;
 /// Set on records that compaction moved.
 pub(crate) const FLAG_MOVED: u32 = 1;
 
-const _: () = assert!(HEADER_LEN % 8 == 0 && CRC_AT + 4 == HEADER_LEN);
+const _: () = assert!(HEADER_LEN.is_multiple_of(8) && CRC_AT + 4 == HEADER_LEN);
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -200,6 +200,15 @@ impl RecordHeader {
 /// Bytes a record with a payload of `length` takes, padding included.
 pub(crate) fn footprint(length: u64) -> u64 {
     (HEADER_LEN as u64 + length).next_multiple_of(8)
+}
+
+/// Gives a header its checksum anew, after its fields were changed.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn reseal(salt: Salt, offset: u32, bytes: &mut [u8]) {
+    if bytes.len() >= HEADER_LEN {
+        let crc = salt.crc(offset, &bytes[..CRC_AT]);
+        bytes[CRC_AT..HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
+    }
 }
 
 #[cfg(test)]

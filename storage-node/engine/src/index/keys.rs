@@ -90,12 +90,13 @@ impl Covered {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
-        Some(Self {
+        let covered = Self {
             pos: Pos { extent: fields.u64()?, offset: fields.u32()? },
             next_sequence: fields.u64()?,
             chunks: fields.u64()?,
             inline_bodies: fields.u64()?,
-        })
+        };
+        fields.end(covered)
     }
 }
 
@@ -105,7 +106,8 @@ pub(crate) fn encode_pos(pos: Pos) -> Vec<u8> {
 
 pub(crate) fn decode_pos(bytes: &[u8]) -> Option<Pos> {
     let mut fields = Fields(bytes);
-    Some(Pos { extent: fields.u64()?, offset: fields.u32()? })
+    let pos = Pos { extent: fields.u64()?, offset: fields.u32()? };
+    fields.end(pos)
 }
 
 /// Status byte and applied index of a group.
@@ -124,7 +126,13 @@ impl GroupRecord {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
-        Some(Self { lost: fields.u8()? != 0, applied: fields.u64()? })
+        let lost = match fields.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        let record = Self { lost, applied: fields.u64()? };
+        fields.end(record)
     }
 }
 
@@ -142,6 +150,7 @@ impl Account {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes);
-        Some(Self { live: fields.u64()?, tombs: fields.u32()? })
+        let account = Self { live: fields.u64()?, tombs: fields.u32()? };
+        fields.end(account)
     }
 }

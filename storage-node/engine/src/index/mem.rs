@@ -1,5 +1,8 @@
 //! An index in memory that forgets like RocksDB: a crash brings back the last flush, or any later moment between two writes.
 
+#![allow(clippy::unwrap_used, reason = "only tests and fuzzing use it")]
+#![cfg_attr(feature = "fuzzing", allow(dead_code, reason = "fuzzing needs only a part of it"))]
+
 use super::{Cursor, Family, Index, IndexOp, View};
 use crate::EngineError;
 use bytes::Bytes;

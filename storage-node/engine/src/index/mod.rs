@@ -9,7 +9,7 @@
 //! | `State` | group (4 bytes big-endian), caller's key | caller's value |
 
 pub(crate) mod keys;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod mem;
 mod rocks;
 pub(crate) mod tx;

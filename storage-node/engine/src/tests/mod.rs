@@ -1,6 +1,7 @@
 //! The engine on a simulated disk and an index in memory, held against a small model.
 
 mod damage;
+mod decoders;
 mod model;
 mod scenario;
 mod sync_points;

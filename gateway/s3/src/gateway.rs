@@ -182,6 +182,8 @@ impl S3Gateway {
             Operation::CompleteMultipartUpload => self.complete_multipart_upload(call, body).await,
             Operation::AbortMultipartUpload => self.abort_multipart_upload(call).await,
             Operation::ListParts => self.list_parts(call).await,
+            Operation::GetUnset => self.get_unset(call).await,
+            Operation::DeleteUnset => self.delete_unset(call).await,
             Operation::GetObject
             | Operation::HeadObject
             | Operation::PutObject

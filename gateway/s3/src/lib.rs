@@ -18,6 +18,9 @@ mod clock;
 mod config;
 mod credentials;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod headers;
 mod measure;

@@ -1,12 +1,13 @@
 //! Which operation a request asks for.
 
 use crate::error::{ErrorCode, S3Error};
+use crate::ops::unset;
 use crate::target::Query;
 use http::{HeaderMap, Method};
 
 macro_rules! operations {
     ($($name:ident)*) => {
-        /// The operations that are there; the names are AWS's.
+        /// The operations that are there; the names are AWS's, but for those of sub-resources that nothing can set.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Operation { $($name,)* }
 
@@ -26,6 +27,7 @@ operations! {
     GetBucketAcl GetObjectAcl ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads DeleteObjects
     PutObject CopyObject GetObject HeadObject DeleteObject GetObjectAttributes
     CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload AbortMultipartUpload ListParts
+    GetUnset DeleteUnset
 }
 
 /// Sub-resources of buckets and objects that are not there.
@@ -71,6 +73,11 @@ pub(crate) fn route(
     query: &Query,
     headers: &HeaderMap,
 ) -> Result<Operation, S3Error> {
+    if bucket.is_some()
+        && let Some(found) = unset(method, key.is_some(), query)
+    {
+        return Ok(found);
+    }
     let found = match (bucket, key) {
         (None, _) => service_operation(method),
         (Some(_), None) => bucket_operation(method, query),
@@ -162,13 +169,17 @@ mod tests {
         );
         assert_eq!(check(Method::PUT, object, "", true), Ok(Operation::CopyObject));
         assert_eq!(check(Method::POST, object, "uploads", false), Ok(Operation::CreateMultipartUpload));
+        assert_eq!(check(Method::GET, object, "tagging", false), Ok(Operation::GetUnset));
+        assert_eq!(check(Method::GET, bucket, "cors", false), Ok(Operation::GetUnset));
+        assert_eq!(check(Method::DELETE, bucket, "policy", false), Ok(Operation::DeleteUnset));
         for (method, path, query) in [
             (Method::PUT, bucket, "acl"),
-            (Method::GET, bucket, "policy"),
+            (Method::PUT, bucket, "policy"),
             (Method::PUT, bucket, "lifecycle"),
-            (Method::DELETE, bucket, "tagging"),
-            (Method::GET, bucket, "cors"),
-            (Method::GET, object, "tagging"),
+            (Method::GET, bucket, "inventory"),
+            (Method::DELETE, bucket, "versioning&analytics"),
+            (Method::PUT, object, "tagging"),
+            (Method::GET, object, "torrent"),
             (Method::POST, object, "restore"),
             (Method::PUT, object, "retention"),
         ] {

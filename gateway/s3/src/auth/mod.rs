@@ -5,6 +5,8 @@
 
 mod chunk;
 mod claim;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod examples;
 mod payload;
 mod resign;
 

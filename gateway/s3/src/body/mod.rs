@@ -1,7 +1,7 @@
 //! Bodies: framing and checksums on the way in, streams on the way out.
 
 pub(crate) mod checksum;
-mod chunked;
+pub(crate) mod chunked;
 mod reply;
 mod small;
 mod upload;

@@ -78,7 +78,12 @@ impl S3Gateway {
         }
         let document = read_small(head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
         if !document.is_empty() {
-            self.check_location(&document)?;
+            let asked = read_location(&document)?;
+            if !asked.is_empty() && asked != self.inner.config.region {
+                return Err(
+                    S3Error::from(ErrorCode::InvalidLocationConstraint).detail("LocationConstraint", asked)
+                );
+            }
         }
         let options = CreateContainer { alias_required: true, ..CreateContainer::default() };
         let created = self.inner.objects.create_container(call.account(), &call.bucket, options).await;
@@ -94,21 +99,6 @@ impl S3Gateway {
         let mut response = empty_reply(StatusCode::OK);
         response.headers_mut().insert(LOCATION, header_value(format_args!("/{}", call.bucket)));
         Ok(response)
-    }
-
-    fn check_location(&self, document: &[u8]) -> Result<(), S3Error> {
-        let root = xml::parse(document, "CreateBucketConfiguration")?;
-        if let Some(extra) = root.children.iter().find(|child| child.name != "LocationConstraint") {
-            return Err(match extra.name.as_str() {
-                "Location" | "Bucket" | "Tags" => S3Error::not_implemented(&extra.name),
-                _ => ErrorCode::MalformedXML.into(),
-            });
-        }
-        let asked = root.child_text("LocationConstraint").unwrap_or_default();
-        if asked.is_empty() || asked == self.inner.config.region {
-            return Ok(());
-        }
-        Err(S3Error::from(ErrorCode::InvalidLocationConstraint).detail("LocationConstraint", asked))
     }
 
     pub(crate) async fn head_bucket(&self, call: &Call) -> Reply {
@@ -156,19 +146,36 @@ impl S3Gateway {
         if document.is_empty() {
             return Err(ErrorCode::MissingRequestBodyError.into());
         }
-        let root = xml::parse(&document, "VersioningConfiguration")?;
-        if root.child_text("MfaDelete").is_some_and(|mfa| mfa != "Disabled") {
-            return Err(S3Error::not_implemented("MfaDelete"));
-        }
-        let versioning = match root.child_text("Status") {
-            Some("Enabled") => Versioning::Enabled,
-            Some("Suspended") => Versioning::Suspended,
-            Some(_) => return Err(ErrorCode::MalformedXML.into()),
-            None => return Err(ErrorCode::IllegalVersioningConfigurationException.into()),
-        };
+        let versioning = read_versioning(&document)?;
         let set = self.inner.objects.set_versioning(call.account(), &call.bucket, versioning).await;
         set.map_err(|e| refusal(e, call))?;
         Ok(empty_reply(StatusCode::OK))
+    }
+}
+
+/// The region that a CreateBucketConfiguration asks for; empty for the default one.
+pub(super) fn read_location(document: &[u8]) -> Result<String, S3Error> {
+    let root = xml::parse(document, "CreateBucketConfiguration")?;
+    if let Some(extra) = root.children.iter().find(|child| child.name != "LocationConstraint") {
+        return Err(match extra.name.as_str() {
+            "Location" | "Bucket" | "Tags" => S3Error::not_implemented(&extra.name),
+            _ => ErrorCode::MalformedXML.into(),
+        });
+    }
+    Ok(root.child_text("LocationConstraint").unwrap_or_default().to_owned())
+}
+
+/// The state that a VersioningConfiguration asks for.
+pub(super) fn read_versioning(document: &[u8]) -> Result<Versioning, S3Error> {
+    let root = xml::parse(document, "VersioningConfiguration")?;
+    if root.child_text("MfaDelete").is_some_and(|mfa| mfa != "Disabled") {
+        return Err(S3Error::not_implemented("MfaDelete"));
+    }
+    match root.child_text("Status") {
+        Some("Enabled") => Ok(Versioning::Enabled),
+        Some("Suspended") => Ok(Versioning::Suspended),
+        Some(_) => Err(ErrorCode::MalformedXML.into()),
+        None => Err(ErrorCode::IllegalVersioningConfigurationException.into()),
     }
 }
 

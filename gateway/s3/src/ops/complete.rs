@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
 use ringfort_object::{CompleteOptions, CompletePart, PartInfo, PutDone, UploadId};
 
-const PARTS_MAX: usize = 10_000;
+pub(super) const PARTS_MAX: usize = 10_000;
 
 impl S3Gateway {
     pub(crate) async fn complete_multipart_upload(&self, call: &Call, body: CallBody) -> Reply {
@@ -32,8 +32,7 @@ impl S3Gateway {
         if document.is_empty() {
             return Err(ErrorCode::MissingRequestBodyError.into());
         }
-        let root = xml::parse(&document, "CompleteMultipartUpload")?;
-        let named = read_parts(&root)?;
+        let named = read_document(&document)?;
         let checksums = self.object_checksums(call, upload, &named, &declared).await?;
         let options = CompleteOptions {
             parts: named.into_iter().map(|part| part.part).collect(),
@@ -94,12 +93,13 @@ impl S3Gateway {
 }
 
 /// A part as the client names it.
-struct NamedPart {
+pub(super) struct NamedPart {
     part: CompletePart,
     checksum: Option<(Algorithm, String)>,
 }
 
-fn read_parts(root: &Node) -> Result<Vec<NamedPart>, S3Error> {
+pub(super) fn read_document(document: &[u8]) -> Result<Vec<NamedPart>, S3Error> {
+    let root = xml::parse(document, "CompleteMultipartUpload")?;
     let parts = root.children.iter().filter(|child| child.name == "Part").map(read_part);
     let parts = parts.collect::<Result<Vec<_>, _>>()?;
     if parts.is_empty() || parts.len() > PARTS_MAX {

@@ -185,7 +185,7 @@ fn source_of(call: &Call) -> Result<(ObjectPath, Option<VersionId>), S3Error> {
     Ok((ObjectPath::new(call.account(), bucket, key), version))
 }
 
-fn parse_source(text: &str) -> Result<(String, String, Option<VersionId>), S3Error> {
+pub(super) fn parse_source(text: &str) -> Result<(String, String, Option<VersionId>), S3Error> {
     let refused = |message: &'static str| S3Error::argument("x-amz-copy-source", text, message);
     let (path, version) = match text.split_once("?versionId=") {
         Some((path, version)) => (path, Some(version)),

@@ -14,7 +14,7 @@ use ringfort_object::{
 };
 
 /// Most keys of one request.
-const KEYS_MAX: usize = 1000;
+pub(super) const KEYS_MAX: usize = 1000;
 
 impl S3Gateway {
     pub(crate) async fn delete_object(&self, call: &Call) -> Reply {
@@ -57,13 +57,7 @@ impl S3Gateway {
         if document.is_empty() {
             return Err(ErrorCode::MissingRequestBodyError.into());
         }
-        let root = xml::parse(&document, "Delete")?;
-        let quiet = root.child_text("Quiet").is_some_and(|quiet| quiet.eq_ignore_ascii_case("true"));
-        let asked = root.children.iter().filter(|child| child.name == "Object").map(Asked::read);
-        let asked = asked.collect::<Result<Vec<_>, _>>()?;
-        if asked.is_empty() || asked.len() > KEYS_MAX {
-            return Err(ErrorCode::MalformedXML.into());
-        }
+        let (asked, quiet) = read_document(&document)?;
         let answers = self.delete_asked(call, &asked).await?;
         Ok(xml_reply(result_xml(&asked, &answers, quiet)))
     }
@@ -89,8 +83,20 @@ impl S3Gateway {
     }
 }
 
+/// What is to be deleted, and whether only failures shall be answered.
+pub(super) fn read_document(document: &[u8]) -> Result<(Vec<Asked>, bool), S3Error> {
+    let root = xml::parse(document, "Delete")?;
+    let quiet = root.child_text("Quiet").is_some_and(|quiet| quiet.eq_ignore_ascii_case("true"));
+    let asked = root.children.iter().filter(|child| child.name == "Object").map(Asked::read);
+    let asked = asked.collect::<Result<Vec<_>, _>>()?;
+    if asked.is_empty() || asked.len() > KEYS_MAX {
+        return Err(ErrorCode::MalformedXML.into());
+    }
+    Ok((asked, quiet))
+}
+
 /// One `Object` of the request.
-struct Asked {
+pub(super) struct Asked {
     key: String,
     version_text: Option<String>,
     item: Result<DeleteItem, S3Error>,

@@ -123,7 +123,7 @@ pub(super) fn push_prefix(xml: &mut XmlWriter, prefix: &str) {
     xml.close("CommonPrefixes");
 }
 
-fn decode_token(token: &str) -> Result<String, S3Error> {
+pub(super) fn decode_token(token: &str) -> Result<String, S3Error> {
     let marker = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     marker.filter(|marker| !marker.is_empty()).ok_or_else(|| {
         S3Error::argument("continuation-token", token, "The continuation token provided is incorrect")

@@ -11,6 +11,7 @@ mod list_versions;
 mod multipart;
 mod put;
 mod read;
+mod unset;
 
 use crate::body::S3Body;
 use crate::body::checksum::{Algorithm, TYPE};
@@ -20,8 +21,9 @@ use crate::target::Query;
 use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
 use http::{HeaderMap, Response, StatusCode};
 use ringfort_core::HybridTime;
-use ringfort_object::{BodyError, ObjectError, VersionId, Versioning};
+use ringfort_object::{BodyError, DigestMismatch, ObjectError, VersionId, Versioning};
 use std::time::{Duration, UNIX_EPOCH};
+pub(crate) use unset::unset;
 
 pub(crate) const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 pub(crate) const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
@@ -117,6 +119,41 @@ fn part_number(query: &Query) -> Result<Option<u32>, S3Error> {
     })
 }
 
+/// Reads a document as each operation that takes one would.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any_document(document: &[u8]) {
+    let _ = (buckets::read_location(document), buckets::read_versioning(document));
+    if let Ok((asked, _)) = delete::read_document(document) {
+        assert!((1..=delete::KEYS_MAX).contains(&asked.len()), "as many keys as are allowed");
+    }
+    if let Ok(parts) = complete::read_document(document) {
+        assert!((1..=complete::PARTS_MAX).contains(&parts.len()), "as many parts as are allowed");
+    }
+}
+
+/// Reads the parameters of a query as each operation that takes one would.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_any_query(query: &Query) {
+    let _ = (version_of(query), part_number(query), url_encoding(query));
+    for name in ["max-keys", "max-parts", "max-uploads"] {
+        assert!(page_limit(query, name).is_ok_and(|limit| limit <= PAGE_MAX) || query.has(name), "a page");
+    }
+    for token in query.names() {
+        let _ = list::decode_token(token);
+    }
+}
+
+/// Reads the source of a copy.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn read_copy_source(text: &str) {
+    if let Ok((bucket, key, _)) = copy::parse_source(text) {
+        assert!(
+            crate::names::check_bucket(&bucket).is_ok() && crate::names::check_key(&key).is_ok(),
+            "names"
+        );
+    }
+}
+
 /// Translates what the object layer says.
 fn refusal(error: ObjectError, call: &Call) -> S3Error {
     let cause = error.to_string();
@@ -181,10 +218,11 @@ fn refusal(error: ObjectError, call: &Call) -> S3Error {
     }
 }
 
-/// A body that failed on its way in has said why in our own words.
+/// A body that failed on its way in has said why in our own words; only its MD5 is checked by the object layer.
 fn body_refusal(error: &BodyError) -> S3Error {
     match error.downcast_ref::<S3Error>() {
         Some(error) => error.clone(),
+        None if error.downcast_ref::<DigestMismatch>().is_some() => ErrorCode::BadDigest.into(),
         None => S3Error::from(ErrorCode::IncompleteBody).internal(error),
     }
 }

@@ -1,11 +1,14 @@
 //! One connection: what the sweeper needs to know about it, kept in a few atomics by the I/O wrapper and the service.
 
 use http_body::{Body, Frame, SizeHint};
+use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Where a connection is in its life. `Idle -> Head -> Busy -> Idle -> ...`
@@ -100,15 +103,49 @@ impl ConnectionState {
     }
 }
 
+/// The end of a connection whose client may still be sending: what arrives is thrown away for a while. Closing at once
+/// would answer it by a reset, and a reset may overtake the reply that says why.
+struct Linger {
+    ends: Pin<Box<tokio::time::Sleep>>,
+    bytes_left: usize,
+}
+
+impl Linger {
+    /// How long, and how much, is thrown away at most.
+    const TIME_MAX: Duration = Duration::from_secs(10);
+    const BYTES_MAX: usize = 1 << 30;
+
+    fn new() -> Self {
+        Self { ends: Box::pin(tokio::time::sleep(Self::TIME_MAX)), bytes_left: Self::BYTES_MAX }
+    }
+
+    /// Ready once the client has ended its side, too, or enough was thrown away.
+    fn poll<T: AsyncRead + Unpin>(&mut self, stream: &mut T, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffer = [MaybeUninit::uninit(); 8192];
+        while self.ends.as_mut().poll(cx).is_pending() && self.bytes_left > 0 {
+            let mut buffer = ReadBuf::uninit(&mut buffer);
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.bytes_left = self.bytes_left.saturating_sub(buffer.filled().len());
+                }
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 /// A stream that notes its progress.
 pub(crate) struct NotedStream<T> {
     inner: T,
     state: Arc<ConnectionState>,
+    /// Once everything was sent and the end of it announced.
+    linger: Option<Linger>,
 }
 
 impl<T> NotedStream<T> {
     pub(crate) fn new(inner: T, state: Arc<ConnectionState>) -> Self {
-        Self { inner, state }
+        Self { inner, state, linger: None }
     }
 
     fn note_write(&self, polled: &Poll<io::Result<usize>>) {
@@ -135,7 +172,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for NotedStream<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for NotedStream<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for NotedStream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.note_write(&polled);
@@ -161,7 +198,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for NotedStream<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let Self { inner, linger, .. } = &mut *self;
+        if linger.is_none() {
+            ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
+        }
+        linger.get_or_insert_with(Linger::new).poll(inner, cx)
     }
 }
 

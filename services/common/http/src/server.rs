@@ -5,7 +5,7 @@ use crate::meter::Meter;
 use crate::sweeper::Sweeper;
 use crate::{Limits, Listener, RequestId};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -195,9 +195,9 @@ where
     let started = Instant::now();
     state.enter(Phase::Busy);
     let id = RequestId::generate();
-    let response = if head_bytes(&request) > shared.limits.head_bytes_max {
+    let response = if let Some(status) = refused_head(&request, &shared.limits) {
         let mut response = Response::new(None);
-        *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        *response.status_mut() = status;
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response.headers_mut().insert("x-request-id", id.header_value());
         response
@@ -215,6 +215,17 @@ where
         state.enter(Phase::Idle);
     });
     Ok(Response::from_parts(head, NotedBody::new(body, guard)))
+}
+
+/// Why no service may see a request with this head.
+fn refused_head(request: &Request<Incoming>, limits: &Limits) -> Option<StatusCode> {
+    if head_bytes(request) > limits.head_bytes_max {
+        return Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    // Two of them, or none, and what stands between client and server may have seen another request (RFC 9112, 3.2).
+    let hosts = request.headers().get_all(header::HOST).iter().take(2).count();
+    let needed = usize::from(request.version() == Version::HTTP_11);
+    (!(needed..=1).contains(&hosts)).then_some(StatusCode::BAD_REQUEST)
 }
 
 fn head_bytes(request: &Request<Incoming>) -> usize {

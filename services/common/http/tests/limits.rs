@@ -37,6 +37,9 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
     if path == "/slow" {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
+    if path == "/refused" {
+        return Response::new(Full::from("no"));
+    }
     let got = request.into_body().collect().await.map(|body| body.to_bytes().len());
     let text = if path == "/large" { "x".repeat(64 << 20) } else { format!("{id} {got:?}") };
     Response::new(Full::from(text))
@@ -93,6 +96,14 @@ async fn bad_heads_are_refused_and_forgotten() {
         (&b"\x00\xff\x16\x03\x01garbage\r\n\r\n"[..], "HTTP/1.1 400"),
         (b"GET / HTTP/9.9\r\n\r\n", "HTTP/1.1 400"),
         (b"GET / HTTP/1.1\r\nhost : x\r\n\r\n", "HTTP/1.1 400"),
+        (b"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400"),
+        (b"GET / HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n", "HTTP/1.1 400"),
+        (b"GET / HTTP/1.0\r\nhost: x\r\nhost: x\r\n\r\n", "HTTP/1.0 400"),
+        (b"GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200"),
+        (b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabc", "HTTP/1.1 400"),
+        (b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: +3\r\n\r\nabc", "HTTP/1.1 400"),
+        (b"PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\nabc", "HTTP/1.1 400"),
+        (b"PUT / HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400"),
         (long.as_bytes(), "HTTP/1.1 431"),
         (many.as_bytes(), "HTTP/1.1 431"),
         (endless.as_bytes(), "HTTP/1.1 431"),
@@ -105,6 +116,22 @@ async fn bad_heads_are_refused_and_forgotten() {
             String::from_utf8_lossy(&bytes[..20.min(bytes.len())])
         );
     }
+    until(|| server.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let (server, address, _tasks) = start(Limits { stall_timeout: LIMIT, ..short() }).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Answered without a look at the body, of which far more is sent than any socket buffers.
+    stream.write_all(b"PUT /refused HTTP/1.1\r\nhost: x\r\ncontent-length: 64000000\r\n\r\n").await.unwrap();
+    for _ in 0..64 {
+        stream.write_all(&[7; 1_000_000]).await.expect("no reset while the body is sent");
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    drop(stream);
     until(|| server.connections() == 0).await;
 }
 
@@ -136,8 +163,9 @@ async fn connections_beyond_the_limit_wait() {
     }
     until(|| server.connections() == 4).await;
     // The fifth is served as soon as one of the four leaves.
-    let fifth =
-        tokio::spawn(async move { talk(address, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").await });
+    let fifth = tokio::spawn(async move {
+        talk(address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await
+    });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!fifth.is_finished());
     open.pop();

@@ -16,6 +16,9 @@ mod builder;
 mod device;
 mod error;
 mod format;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handoff;
 mod plan;
 mod report;

@@ -54,8 +54,11 @@ pub(crate) struct DeviceIdentity {
     checksum: String,
 }
 
-trait Identity: Serialize + DeserializeOwned {
+/// What both files have.
+pub(crate) trait Identity: Serialize + DeserializeOwned {
+    /// The checksum of the other fields.
     fn sum(&self) -> String;
+    /// The checksum as stored.
     fn checksum(&self) -> &str;
 }
 
@@ -214,9 +217,14 @@ fn load<T: Identity>(path: &Path) -> Result<Option<T>, NodeError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(NodeError::io("read", path, source)),
     };
+    parse(path, &bytes).map(Some)
+}
+
+/// The identity in the bytes of the file at `path`.
+pub(crate) fn parse<T: Identity>(path: &Path, bytes: &[u8]) -> Result<T, NodeError> {
     let damaged = |reason: String| NodeError::Damaged { path: path.to_owned(), reason };
     let value: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     let format = value.get("format").and_then(serde_json::Value::as_u64);
     let format = format.and_then(|format| u32::try_from(format).ok());
     let format = format.ok_or_else(|| damaged("it names no format".to_owned()))?;
@@ -227,7 +235,7 @@ fn load<T: Identity>(path: &Path) -> Result<Option<T>, NodeError> {
     if identity.sum() != identity.checksum() {
         return Err(damaged("its checksum does not match".to_owned()));
     }
-    Ok(Some(identity))
+    Ok(identity)
 }
 
 fn save<T: Identity>(folder: &Path, name: &str, identity: &T) -> Result<(), NodeError> {

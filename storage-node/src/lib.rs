@@ -12,6 +12,9 @@
 mod config;
 mod devices;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 mod identity;
 mod inner;

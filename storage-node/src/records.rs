@@ -119,7 +119,7 @@ impl ClusterMap {
         (0..SLOT_COUNT).map(|slot| GroupId(1 + u32::from(slot) % groups)).collect()
     }
 
-    fn encode(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, NodeError> {
+    pub(crate) fn encode(&self) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, NodeError> {
         let mut records = BTreeMap::new();
         records.insert(b"map/counters".to_vec(), seal("map/counters", &self.counters)?);
         let policies = Policies { policies: self.policies.clone() };
@@ -135,7 +135,7 @@ impl ClusterMap {
         Ok(records)
     }
 
-    fn decode(records: &BTreeMap<String, Vec<u8>>) -> Result<Self, NodeError> {
+    pub(crate) fn decode(records: &BTreeMap<String, Vec<u8>>) -> Result<Self, NodeError> {
         let version = get(records, "map/version")?;
         let version = std::str::from_utf8(version).ok().and_then(|text| text.parse().ok());
         let version = version.ok_or_else(|| bad("map/version", "not a number"))?;

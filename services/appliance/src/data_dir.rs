@@ -101,11 +101,7 @@ impl DataDir {
     pub(crate) fn devices(&self) -> Result<Option<Vec<DeviceSection>>, DataDirError> {
         let path = self.path.join("devices.toml");
         match fs::read_to_string(&path) {
-            Ok(text) => match toml::from_str::<DeviceList>(&text) {
-                Ok(list) if !list.device.is_empty() => Ok(Some(list.device)),
-                Ok(_) => Err(DataDirError::Damaged { path, reason: "it names no device".to_owned() }),
-                Err(error) => Err(DataDirError::Damaged { path, reason: error.to_string() }),
-            },
+            Ok(text) => parse_devices(path, &text).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DataDirError::Io { what: "read", path, source }),
         }
@@ -114,8 +110,7 @@ impl DataDir {
     /// Remembers the devices.
     pub(crate) fn set_devices(&self, devices: &[DeviceSection]) -> Result<(), DataDirError> {
         let path = self.path.join("devices.toml");
-        let text =
-            toml::to_string(&DeviceList { device: devices.to_vec() }).expect("a list of devices is TOML");
+        let text = format_devices(devices);
         let head = "# The device folders of this cluster; changed by `ringfort device add` and `remove`.\n\n";
         write_durably(&path, format!("{head}{text}").as_bytes(), 0o644).map_err(|source| DataDirError::Io {
             what: "write",
@@ -137,7 +132,22 @@ fn refuse_foreign(path: &Path) -> io::Result<Option<DataDirError>> {
     Ok(None)
 }
 
-fn check_format(path: &Path, text: &str) -> Result<(), DataDirError> {
+/// The devices in the text of the file at `path`.
+pub(crate) fn parse_devices(path: PathBuf, text: &str) -> Result<Vec<DeviceSection>, DataDirError> {
+    match toml::from_str::<DeviceList>(text) {
+        Ok(list) if !list.device.is_empty() => Ok(list.device),
+        Ok(_) => Err(DataDirError::Damaged { path, reason: "it names no device".to_owned() }),
+        Err(error) => Err(DataDirError::Damaged { path, reason: error.to_string() }),
+    }
+}
+
+/// The text of a list of devices.
+pub(crate) fn format_devices(devices: &[DeviceSection]) -> String {
+    toml::to_string(&DeviceList { device: devices.to_vec() }).expect("a list of devices is TOML")
+}
+
+/// Whether a folder whose `FORMAT`, at `path`, reads so can be used.
+pub(crate) fn check_format(path: &Path, text: &str) -> Result<(), DataDirError> {
     let number = text.trim_end().strip_prefix(FORMAT_PREFIX).and_then(|digits| digits.parse::<u32>().ok());
     match number {
         Some(1..=FORMAT) => Ok(()),

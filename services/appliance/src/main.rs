@@ -1,38 +1,9 @@
-//! The ringfort binary: everything in one process, and the operator commands.
-//!
-//! `ringfort up` opens a data folder, serves it and stops cleanly on SIGTERM or SIGINT. The other commands talk to a
-//! running `up` through the unix socket in its data folder.
+//! The ringfort binary; all of it is in the library beside it.
 
-mod admin;
-mod args;
-mod commands;
-mod config;
-mod data_dir;
 mod memory;
-mod ports;
-mod secrets;
-mod telemetry;
-mod up;
 
-use args::{Args, Command};
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match args.command {
-        Command::Up(up) => up::run(&up),
-        Command::Status(status) => commands::block_on(commands::status::run(&status)),
-        Command::Ring(ring) => commands::block_on(commands::ring::run(&ring)),
-        Command::Device(device) => commands::block_on(commands::device::run(&device)),
-        Command::Scrub(scrub) => commands::block_on(commands::scrub::run(&scrub)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // The whole chain: each cause says what its consequence leaves out.
-            eprintln!("ringfort: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    ringfort_appliance::main()
 }

@@ -102,7 +102,12 @@ impl Secrets {
             Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(&dir, &path)?,
             Err(source) => return Err(SecretsError::Io { what: "read", path, source }),
         };
-        Ok(Self { dir, cipher: Aes256Gcm::new(key.as_slice().into()) })
+        Ok(Self::with_key(dir, &key))
+    }
+
+    /// The secrets in `dir`, sealed under `key`.
+    pub(crate) fn with_key(dir: PathBuf, key: &[u8; 32]) -> Self {
+        Self { dir, cipher: Aes256Gcm::new(key.into()) }
     }
 
     /// The access keys; on the first start a new one for a new account.
@@ -111,7 +116,7 @@ impl Secrets {
         if let Some(text) = self.unseal(name)? {
             let damaged =
                 |_| SecretsError::Damaged { path: self.dir.join(name), reason: "its content is no key list" };
-            return Ok(serde_json::from_slice::<AccessKeys>(&text).map_err(damaged)?.keys);
+            return AccessKey::list(&text).map_err(damaged);
         }
         let list = AccessKeys { keys: vec![AccessKey::draw()] };
         let text = Zeroizing::new(serde_json::to_vec(&list).expect("keys are JSON"));
@@ -121,13 +126,19 @@ impl Secrets {
 
     fn seal(&self, name: &str, text: &[u8]) -> Result<(), SecretsError> {
         let path = self.dir.join(name);
+        let file = self.sealed(name, text);
+        write_durably(&path, &file, 0o600).map_err(|source| SecretsError::Io { what: "write", path, source })
+    }
+
+    /// The bytes of the sealed file `name` that holds `text`.
+    pub(crate) fn sealed(&self, name: &str, text: &[u8]) -> Vec<u8> {
         let nonce: [u8; NONCE_LEN] = rand::rng().random();
         let mut file = head().to_vec();
         let aad = [file.as_slice(), name.as_bytes()].concat();
         let sealed = self.cipher.encrypt(Nonce::from_slice(&nonce), Payload { msg: text, aad: &aad });
         file.extend_from_slice(&nonce);
         file.extend_from_slice(&sealed.expect("AES-GCM takes texts below 64 GiB"));
-        write_durably(&path, &file, 0o600).map_err(|source| SecretsError::Io { what: "write", path, source })
+        file
     }
 
     fn unseal(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, SecretsError> {
@@ -137,6 +148,16 @@ impl Secrets {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(SecretsError::Io { what: "read", path, source }),
         };
+        self.open_sealed(path, name, &file).map(Some)
+    }
+
+    /// The text that was sealed into `file`, which is at `path` under this `name`.
+    pub(crate) fn open_sealed(
+        &self,
+        path: PathBuf,
+        name: &str,
+        file: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SecretsError> {
         let damaged = |reason| SecretsError::Damaged { path: path.clone(), reason };
         let (head_met, rest) = file.split_at_checked(HEAD_LEN).ok_or_else(|| damaged("it is too short"))?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_LEN).ok_or_else(|| damaged("it is too short"))?;
@@ -149,13 +170,17 @@ impl Secrets {
         }
         let aad = [head_met, name.as_bytes()].concat();
         let text = self.cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &aad });
-        Ok(Some(Zeroizing::new(
-            text.map_err(|_| damaged("it was not sealed under this key file, or was changed"))?,
-        )))
+        let text = text.map_err(|_| damaged("it was not sealed under this key file, or was changed"))?;
+        Ok(Zeroizing::new(text))
     }
 }
 
 impl AccessKey {
+    /// The keys of a list as it is sealed.
+    pub(crate) fn list(text: &[u8]) -> Result<Vec<Self>, serde_json::Error> {
+        serde_json::from_slice::<AccessKeys>(text).map(|list| list.keys)
+    }
+
     fn draw() -> Self {
         Self {
             access_key: format!("RF{}", draw_text(18, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")),

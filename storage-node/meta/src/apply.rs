@@ -247,7 +247,7 @@ impl Applier {
     }
 }
 
-fn encode_applied(applied: &RaftLogId, time: HybridTime) -> [u8; 33] {
+pub(crate) fn encode_applied(applied: &RaftLogId, time: HybridTime) -> [u8; 33] {
     let mut out = [0; 33];
     out[0] = 1;
     put_log_id(&mut &mut out[1..25], applied);
@@ -255,7 +255,7 @@ fn encode_applied(applied: &RaftLogId, time: HybridTime) -> [u8; 33] {
     out
 }
 
-fn decode_applied(record: &[u8]) -> Result<(Option<RaftLogId>, HybridTime), PayloadError> {
+pub(crate) fn decode_applied(record: &[u8]) -> Result<(Option<RaftLogId>, HybridTime), PayloadError> {
     let mut reader = Reader(record);
     reader.version()?;
     let applied = reader.log_id()?;

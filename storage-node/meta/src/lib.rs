@@ -26,6 +26,9 @@ mod config;
 #[doc(hidden)]
 pub mod direct;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod host;
 pub mod kv;

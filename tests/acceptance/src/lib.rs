@@ -6,6 +6,7 @@ mod client;
 mod content;
 mod ledger;
 mod load;
+pub mod power;
 mod server;
 mod sign;
 mod tools;

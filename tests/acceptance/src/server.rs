@@ -4,6 +4,7 @@ use crate::{Connection, Keys, Tool};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -18,6 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 pub struct ServerBuilder {
     args: Vec<String>,
     data: Option<PathBuf>,
+    launcher: Vec<OsString>,
 }
 
 /// A running, or killed, `ringfort up`.
@@ -25,6 +27,7 @@ pub struct Server {
     root: PathBuf,
     data: PathBuf,
     args: Vec<String>,
+    launcher: Vec<OsString>,
     port_base: u16,
     child: Option<Child>,
 }
@@ -69,6 +72,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Starts the program through another one, which is given its path and arguments and becomes it.
+    #[must_use]
+    pub fn launcher(mut self, words: &[OsString]) -> Self {
+        self.launcher = words.to_vec();
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     ///
     /// # Errors
@@ -76,7 +86,8 @@ impl ServerBuilder {
     pub fn start(self) -> Result<Server> {
         let root = scratch()?;
         let data = self.data.unwrap_or_else(|| root.join("data"));
-        let mut server = Server { root, data, args: self.args, port_base: free_ports()?, child: None };
+        let (args, launcher) = (self.args, self.launcher);
+        let mut server = Server { root, data, args, launcher, port_base: free_ports()?, child: None };
         server.start()?;
         Ok(server)
     }
@@ -111,7 +122,10 @@ impl Server {
         ensure!(self.child.is_none(), "it runs");
         let log = File::options().create(true).append(true).open(self.log_path())?;
         let began = Instant::now();
-        let child = Command::new(binary()?)
+        let words: Vec<OsString> =
+            self.launcher.iter().cloned().chain([binary()?.into_os_string()]).collect();
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["up", "--data"])
             .arg(&self.data)
             .args(["--port-base", &self.port_base.to_string()])
@@ -318,11 +332,16 @@ impl Server {
         self.args = args.iter().map(|arg| (*arg).to_owned()).collect();
     }
 
+    /// The whole log.
+    #[must_use]
+    pub fn log_text(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
     /// The end of the log.
     #[must_use]
     pub fn log_tail(&self) -> String {
-        let text = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        let text = self.log_text();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }

@@ -7,6 +7,9 @@ mod answer;
 mod apply;
 mod codec;
 mod command;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod memory;
 mod names;

@@ -4,7 +4,7 @@
 mod client;
 mod server;
 mod socket;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) use client::AdminClient;
 pub(crate) use server::AdminService;

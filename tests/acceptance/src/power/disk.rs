@@ -52,12 +52,9 @@ impl ImageDisk {
 impl Drop for ImageDisk {
     fn drop(&mut self) {
         // Not mounted if mounting is what failed.
-        if fs::read_to_string("/proc/mounts")
-            .is_ok_and(|mounts| mounts.contains(&format!("{} ", self.device)))
-        {
-            if let Err(error) = Tool::new(Path::new("umount")).arg(&self.mounted).run() {
-                eprintln!("{error:#}");
-            }
+        let there = is_mounted(&self.device);
+        if there && let Err(error) = Tool::new(Path::new("umount")).arg(&self.mounted).run() {
+            eprintln!("{error:#}");
         }
         if let Err(error) = Tool::new(Path::new("losetup")).args(&["-d", &self.device]).run() {
             eprintln!("{error:#}");
@@ -161,10 +158,14 @@ impl Drop for RecordedDisk {
         self.daemon.wait().ok();
         // A killed daemon leaves the mount of its export.
         let export = self.folder.join("export");
-        if fs::read_to_string("/proc/mounts")
-            .is_ok_and(|mounts| mounts.contains(&format!("{} ", export.display())))
-        {
+        if is_mounted(&export.display().to_string()) {
             Tool::new(Path::new("umount")).arg("-l").arg(&export).run().ok();
         }
     }
+}
+
+/// Whether something that calls itself `source` is mounted anywhere.
+fn is_mounted(source: &str) -> bool {
+    fs::read_to_string("/proc/mounts")
+        .is_ok_and(|mounts| mounts.lines().any(|line| line.split(' ').next() == Some(source)))
 }

@@ -10,7 +10,7 @@ CARGO_TARGET_DIR ?= $(RINGFORT_CACHE)/target
 # Incremental builds of an optimised profile cost more disk than they save time.
 CARGO_INCREMENTAL ?= 0
 export RINGFORT_CACHE CARGO_TARGET_DIR CARGO_INCREMENTAL
-export PATH := $(PATH):$(RINGFORT_CACHE)/tools/bin
+export PATH := $(RINGFORT_CACHE)/tools/bin:$(PATH)
 
 # Where `make up` keeps its data, how many device folders it makes there, and how redundant.
 DATA ?= $(HOME)/.local/share/ringfort

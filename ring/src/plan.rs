@@ -262,7 +262,7 @@ impl<'a> Changes<'a> {
 fn why_unchanged(change: &DeviceChange) -> &'static str {
     match (change.gives, change.takes) {
         (0, 0) => "stays as it is",
-        (gives, takes) if gives > takes => "makes room on others' behalf: its share shrinks",
+        (gives, takes) if gives > takes => "hands over to others: its share shrinks",
         (gives, takes) if gives < takes => "takes over from others: its share grows",
         _ => "exchanges pieces to keep them apart",
     }

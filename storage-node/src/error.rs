@@ -40,15 +40,34 @@ pub enum NodeError {
         /// Our cluster.
         wanted: String,
     },
-    /// The folder holds another device of this cluster than expected, or one that was replaced since.
-    #[error("{path} holds {found}, but {wanted} was expected there", path = path.display())]
-    OtherDevice {
+    /// A device names a cluster, and the data folder none.
+    #[error(
+        "{path} belongs to cluster {found}, and {file} is missing: put back a copy of it; if the device is another \
+         cluster's, give another folder (it was left alone)",
+        path = path.display(),
+        file = file.display()
+    )]
+    IdentityMissing {
+        /// The device's folder.
+        path: PathBuf,
+        /// The cluster it belongs to.
+        found: String,
+        /// The file that would name ours.
+        file: PathBuf,
+    },
+    /// Two folders hold the same device.
+    #[error(
+        "{path} holds device {device}, and so does {other}: one of them is a copy; take it away",
+        path = path.display(),
+        other = other.display()
+    )]
+    DeviceTwice {
         /// The folder.
         path: PathBuf,
-        /// What it holds.
-        found: String,
-        /// What it should hold.
-        wanted: String,
+        /// The device.
+        device: DeviceId,
+        /// The other folder.
+        other: PathBuf,
     },
     /// The file has a format this program does not know.
     #[error("{path} has format {found}; this program knows formats up to {known}: start a newer one", path = path.display())]
@@ -132,7 +151,12 @@ impl NodeError {
     }
 
     pub(crate) fn engine(device: DeviceId, error: &EngineError) -> Self {
-        Self::Engine { device, reason: error.to_string(), kind: error.kind() }
+        Self::Engine { device, reason: with_causes(error), kind: error.kind() }
+    }
+
+    /// The error with its causes, for `status` and for the log.
+    pub(crate) fn in_full(&self) -> String {
+        with_causes(self)
     }
 
     /// What the caller can do about it.
@@ -141,7 +165,8 @@ impl NodeError {
         match self {
             Self::Config { .. }
             | Self::OtherCluster { .. }
-            | Self::OtherDevice { .. }
+            | Self::IdentityMissing { .. }
+            | Self::DeviceTwice { .. }
             | Self::NewerFormat { .. }
             | Self::NotADevice { .. }
             | Self::Ring { .. } => ErrorKind::Invalid,
@@ -153,6 +178,17 @@ impl NodeError {
             Self::Chunk(error) => error.kind(),
         }
     }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 impl From<MetaError> for NodeError {

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The newest format of identity files this program knows.
 const FORMAT: u32 = 1;
@@ -56,6 +56,9 @@ pub(crate) struct DeviceIdentity {
 
 /// What both files have.
 pub(crate) trait Identity: Serialize + DeserializeOwned {
+    /// What to do when the file is damaged.
+    const REMEDY: &str;
+
     /// The checksum of the other fields.
     fn sum(&self) -> String;
     /// The checksum as stored.
@@ -68,6 +71,8 @@ fn sum_of(fields: &[&dyn std::fmt::Display]) -> String {
 }
 
 impl Identity for ClusterIdentity {
+    const REMEDY: &str = "put back a copy of it";
+
     fn sum(&self) -> String {
         sum_of(&[&self.format, &self.cluster, &self.seed, &self.formed])
     }
@@ -78,6 +83,9 @@ impl Identity for ClusterIdentity {
 }
 
 impl Identity for DeviceIdentity {
+    const REMEDY: &str =
+        "put back a copy of it, or empty the folder to have the device rebuilt from the others";
+
     fn sum(&self) -> String {
         sum_of(&[&self.format, &self.cluster, &self.device, &self.incarnation, &self.voter])
     }
@@ -113,6 +121,11 @@ impl ClusterIdentity {
             path: data_dir.join(CLUSTER_FILE),
             reason: format!("the seed: {error}"),
         })
+    }
+
+    /// Where `data_dir` has it.
+    pub(crate) fn file(data_dir: &Path) -> PathBuf {
+        data_dir.join(CLUSTER_FILE)
     }
 
     /// The identity in `data_dir`; `None` if there is none yet.
@@ -222,7 +235,10 @@ fn load<T: Identity>(path: &Path) -> Result<Option<T>, NodeError> {
 
 /// The identity in the bytes of the file at `path`.
 pub(crate) fn parse<T: Identity>(path: &Path, bytes: &[u8]) -> Result<T, NodeError> {
-    let damaged = |reason: String| NodeError::Damaged { path: path.to_owned(), reason };
+    let damaged = |reason: String| {
+        let reason = format!("{reason}: {}", T::REMEDY);
+        NodeError::Damaged { path: path.to_owned(), reason }
+    };
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
     let format = value.get("format").and_then(serde_json::Value::as_u64);

@@ -21,6 +21,7 @@ mod inner;
 mod local;
 mod node;
 mod open;
+mod preflight;
 mod reconcile;
 mod records;
 mod report;
@@ -33,6 +34,8 @@ mod watch;
 pub use config::{DeviceConfig, NodeConfig, ReconcileConfig};
 pub use error::NodeError;
 pub use node::StorageNode;
+pub use preflight::FolderFault;
+pub use report::shared_disks;
 pub use ring_view::{DevicePlan, PolicyPlaces, PolicyPlan, RingPlan, RingView};
 pub use status::{
     DeviceStatus, GroupHealth, NodeStatus, PolicyStatus, Progress, RedundancyStatus, Safety, SafetyLevel,

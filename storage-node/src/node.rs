@@ -177,7 +177,9 @@ impl StorageNode {
 
     /// Starts a scrub now, unless one is running; [`Self::status`] tells how far it is.
     pub fn scrub(&self) {
-        self.inner.reconcilers.wake_scrub();
+        if self.inner.reconcilers.scrub_pass.progress(false).is_none() {
+            self.inner.reconcilers.wake_scrub();
+        }
     }
 
     /// Looks for missing pieces now instead of at the next turn.

@@ -46,8 +46,11 @@ pub(crate) async fn open(
     config.validate()?;
     let data_dir = config.data_dir.clone();
     let tasks = Tasks::default();
-    let found = tasks.background.spawn_blocking(move || load_or_make(&data_dir)).await;
-    let identity = found.map_err(|_| NodeError::Stopping)??;
+    let found = tasks.background.spawn_blocking(move || ClusterIdentity::load(&data_dir)).await;
+    let found = found.map_err(|_| NodeError::Stopping)??;
+    let missing = found.is_none();
+    // A new one is written down only once the folders are known to be fit for it.
+    let identity = found.unwrap_or_else(ClusterIdentity::new);
     let host = MetaHost::new(tasks.meta.clone(), model, MetaConfig::default());
     let mut opening = Opening {
         engine_config: local::engine_config(&config),
@@ -59,7 +62,16 @@ pub(crate) async fn open(
         identities: BTreeMap::new(),
         unmatched: Vec::new(),
     };
-    opening.look().await?;
+    match opening.look().await {
+        Err(NodeError::OtherCluster { path, found, .. }) if missing => {
+            return Err(NodeError::IdentityMissing {
+                path: path.clone(),
+                found,
+                file: ClusterIdentity::file(&opening.config.data_dir),
+            });
+        }
+        looked => looked?,
+    }
     let result = if opening.identity.formed { opening.restart().await } else { opening.first_start().await };
     match result {
         Ok((session, records, map)) => {
@@ -73,16 +85,6 @@ pub(crate) async fn open(
             Err(error)
         }
     }
-}
-
-fn load_or_make(data_dir: &std::path::Path) -> Result<ClusterIdentity, NodeError> {
-    std::fs::create_dir_all(data_dir).map_err(|source| NodeError::io("create", data_dir, source))?;
-    if let Some(identity) = ClusterIdentity::load(data_dir)? {
-        return Ok(identity);
-    }
-    let identity = ClusterIdentity::new();
-    identity.save(data_dir)?;
-    Ok(identity)
 }
 
 type Opened = (SessionId, Records, ClusterMap);
@@ -108,15 +110,8 @@ impl Opening {
                 }
                 Folder::Ours(identity) | Folder::Emptied(identity) => {
                     if let Some(other) = self.local.get(&identity.device) {
-                        return Err(NodeError::OtherDevice {
-                            path: device.path,
-                            found: format!(
-                                "device {}, which is also in {}",
-                                identity.device,
-                                other.path.display()
-                            ),
-                            wanted: "another device".to_owned(),
-                        });
+                        let (path, other) = (device.path, other.path.clone());
+                        return Err(NodeError::DeviceTwice { path, device: identity.device, other });
                     }
                     let state = LocalState::Absent("not opened yet".to_owned());
                     let local = LocalDevice { path: device.path, state, opened: None, away_since: None };
@@ -157,6 +152,7 @@ impl Opening {
         let (rings, policies) = planned.await.map_err(|_| NodeError::Stopping)??;
         let slots = ClusterMap::first_slots(GROUP_COUNT_DEFAULT);
         let mut map = ClusterMap { version: 0, counters, policies, devices: records, rings, slots };
+        self.save_identity().await?;
         self.format_new(&map).await?;
         self.open_engines().await?;
         self.bootstrap(&map).await?;
@@ -166,12 +162,21 @@ impl Opening {
             Some(there) => map = there,
             None => records.commit(None, &mut map).await?,
         }
-        let (identity, data_dir) = (self.identity.clone().formed(), self.config.data_dir.clone());
-        let saved = identity.clone();
-        let save = self.tasks.background.spawn_blocking(move || saved.save(&data_dir));
-        save.await.map_err(|_| NodeError::Stopping)??;
-        self.identity = identity;
+        self.identity = self.identity.clone().formed();
+        self.save_identity().await?;
         Ok((session, records, map))
+    }
+
+    /// Writes the cluster's identity down. Before any device names the cluster: a device of a cluster that nobody knows could
+    /// not be used again.
+    async fn save_identity(&self) -> Result<(), NodeError> {
+        let (identity, data_dir) = (self.identity.clone(), self.config.data_dir.clone());
+        let save = self.tasks.background.spawn_blocking(move || {
+            std::fs::create_dir_all(&data_dir)
+                .map_err(|source| NodeError::io("create", &data_dir, source))?;
+            identity.save(&data_dir)
+        });
+        save.await.map_err(|_| NodeError::Stopping)?
     }
 
     async fn format_new(&mut self, map: &ClusterMap) -> Result<(), NodeError> {
@@ -247,19 +252,24 @@ impl Opening {
     async fn restart(&mut self) -> Result<Opened, NodeError> {
         self.open_engines().await?;
         if !self.local.values().any(|local| local.engine().is_some()) {
-            let reasons: Vec<String> = self
-                .unmatched
-                .iter()
-                .map(|(device, error)| match error {
-                    Some(error) => error.to_string(),
-                    None => format!("{} is empty", device.path.display()),
-                })
-                .collect();
-            return Err(NodeError::Refused {
-                reason: format!("no device of this cluster is in the folders given: {}", reasons.join("; ")),
-            });
+            let reason =
+                format!("no device of this cluster is in the folders given: {}", self.away().join("; "));
+            return Err(NodeError::Refused { reason });
         }
-        let session = self.register().await?;
+        let session = match self.register().await {
+            Err(NodeError::Meta { kind: ErrorKind::Unavailable, reason }) => {
+                let away = self.away();
+                if away.is_empty() {
+                    return Err(NodeError::Meta { kind: ErrorKind::Unavailable, reason });
+                }
+                let reason = format!(
+                    "too few devices are there to decide anything: bring back enough of these and start again: {}",
+                    away.join("; ")
+                );
+                return Err(NodeError::Refused { reason });
+            }
+            registered => registered?,
+        };
         let records = Records::new(KvClient::new(self.host.client(session)));
         let map = records.load().await?.ok_or_else(|| NodeError::Record {
             key: "map/version".to_owned(),
@@ -268,6 +278,21 @@ impl Opening {
         self.host.set_slots(map.slots.clone())?;
         self.match_identities(&map).await?;
         Ok((session, records, map))
+    }
+
+    /// The devices that are not open, and why not.
+    fn away(&self) -> Vec<String> {
+        let unmatched = self.unmatched.iter().map(|(device, error)| match error {
+            Some(error) => error.in_full(),
+            None => format!("{} is empty or not there", device.path.display()),
+        });
+        let closed = self.local.values().filter_map(|local| match &local.state {
+            LocalState::Open(_) => None,
+            LocalState::Failed(reason) | LocalState::Absent(reason) => {
+                Some(format!("{}: {reason}", local.path.display()))
+            }
+        });
+        unmatched.chain(closed).collect()
     }
 
     async fn register(&self) -> Result<SessionId, NodeError> {
@@ -325,7 +350,8 @@ impl Opening {
             match (known, error) {
                 (Some(record), error) => {
                     let reason =
-                        error.map_or_else(|| "its folder is empty".to_owned(), |error| error.to_string());
+                        error.map_or_else(|| "its folder is empty".to_owned(), |error| error.in_full());
+                    tracing::warn!(device = %record.id, path = %device.path.display(), reason, "the device is absent");
                     let state = LocalState::Absent(reason);
                     let away_since = Some(boot_time());
                     let local = LocalDevice { path: device.path, state, opened: None, away_since };

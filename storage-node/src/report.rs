@@ -35,6 +35,7 @@ impl Inner {
                 checked: scrub.checked,
                 damaged: scrub.damaged,
                 finished_s: scrub.finished_s,
+                finished: scrub.finished,
             },
             delete_backlog: self.reconcilers.counts.delete_backlog.load(Ordering::Relaxed),
         };
@@ -73,6 +74,8 @@ impl Inner {
                 devices: group.voters.iter().filter_map(|voter| device_of(voter.voter)).collect(),
                 leader: group.leader.and_then(device_of),
                 quorum: group.leader.is_some() && group.running() > group.voters.len() / 2,
+                applied: group.applied,
+                queued: group.queued as u64,
             })
             .collect()
     }
@@ -121,7 +124,9 @@ fn device(record: &DeviceRecord, local: Option<&LocalDevice>, shares_disk_with: 
             Health::Failed { reason } => ("failed", Some(reason.to_string())),
         },
     };
-    let usage = local.and_then(LocalDevice::engine).map(ringfort_engine::Engine::usage).unwrap_or_default();
+    let engine = local.and_then(LocalDevice::engine);
+    let usage = engine.map(ringfort_engine::Engine::usage).unwrap_or_default();
+    let (queued, queued_bytes) = engine.map(ringfort_engine::Engine::queue_depth).unwrap_or_default();
     DeviceStatus {
         id: record.id.0,
         path: local.map(|device| device.path.display().to_string()),
@@ -136,6 +141,8 @@ fn device(record: &DeviceRecord, local: Option<&LocalDevice>, shares_disk_with: 
         live_bytes: usage.live_bytes,
         free_bytes: usage.free_bytes.saturating_sub(usage.reserve_bytes),
         chunks: usage.chunks,
+        queued: queued as u64,
+        queued_bytes: queued_bytes as u64,
         shares_disk_with,
     }
 }
@@ -247,15 +254,29 @@ fn devices_and_policies(status: &NodeStatus, findings: &mut Findings) {
             format!("Policy {} ({}) survives the loss of no device.", policy.name, policy.redundancy)
         });
     }
-    let shared: Vec<u32> = status
-        .devices
-        .iter()
-        .filter(|device| !device.shares_disk_with.is_empty())
-        .map(|device| device.id)
-        .collect();
-    findings.add(!shared.is_empty(), SafetyLevel::Safe, || {
-        format!("Devices {shared:?} share a disk and would fail together.")
-    });
+    for line in shared_disks(&status.devices) {
+        findings.add(true, SafetyLevel::Safe, || line);
+    }
+}
+
+/// One warning per disk that several devices are on.
+#[must_use]
+pub fn shared_disks(devices: &[DeviceStatus]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for device in devices {
+        let others = &device.shares_disk_with;
+        // Told once, at the first of them.
+        if others.is_empty() || others.iter().any(|other| *other < device.id) {
+            continue;
+        }
+        let all = std::iter::once(&device.id).chain(others).map(ToString::to_string);
+        let all = all.collect::<Vec<_>>().join(", ");
+        lines.push(format!(
+            "Devices {all} share one disk: if that disk fails they fail together. Good for a trial, not for copies that \
+             count."
+        ));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -264,7 +285,13 @@ mod tests {
 
     fn healthy() -> NodeStatus {
         NodeStatus {
-            groups: vec![GroupHealth { id: 0, devices: vec![1, 2, 3], leader: Some(1), quorum: true }],
+            groups: vec![GroupHealth {
+                id: 0,
+                devices: vec![1, 2, 3],
+                leader: Some(1),
+                quorum: true,
+                ..GroupHealth::default()
+            }],
             policies: vec![PolicyStatus { f: 1, promise_holds: true, ..PolicyStatus::default() }],
             devices: vec![DeviceStatus { id: 1, health: "in-service".to_owned(), ..DeviceStatus::default() }],
             redundancy: RedundancyStatus { checked: true, ..RedundancyStatus::default() },
@@ -282,11 +309,21 @@ mod tests {
             assert!(safety.reasons.first().is_none_or(|reason| reason.contains(word)), "{safety:?}");
         };
         check(|_| {}, SafetyLevel::Safe, "");
-        check(|s| s.devices[0].shares_disk_with = vec![2], SafetyLevel::Safe, "share a disk");
+        check(|s| s.devices[0].shares_disk_with = vec![2], SafetyLevel::Safe, "share one disk");
         check(|s| s.redundancy.missing = 3, SafetyLevel::Degraded, "missing");
         check(|s| s.groups[0].devices = vec![1], SafetyLevel::Degraded, "voters");
         check(|s| s.devices[0].health = "failed".to_owned(), SafetyLevel::Degraded, "failed");
         check(|s| s.groups[0].quorum = false, SafetyLevel::Unavailable, "system group");
         check(|s| s.redundancy.unreadable = 1, SafetyLevel::Lost, "too few");
+    }
+
+    #[test]
+    fn shared_disks_are_told_once() {
+        let device =
+            |id, others: &[u32]| DeviceStatus { id, shares_disk_with: others.to_vec(), ..Default::default() };
+        let lines =
+            shared_disks(&[device(1, &[2, 3]), device(2, &[1, 3]), device(3, &[1, 2]), device(4, &[])]);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].starts_with("Devices 1, 2, 3 share one disk"));
     }
 }

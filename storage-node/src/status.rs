@@ -82,6 +82,10 @@ pub struct DeviceStatus {
     pub free_bytes: u64,
     /// Chunks stored.
     pub chunks: u64,
+    /// Writes that wait for the device.
+    pub queued: u64,
+    /// Their bytes.
+    pub queued_bytes: u64,
     /// Other devices on the same disk: they fail together.
     pub shares_disk_with: Vec<u32>,
 }
@@ -97,6 +101,10 @@ pub struct GroupHealth {
     pub leader: Option<u32>,
     /// Whether a majority of the voters is in service.
     pub quorum: bool,
+    /// The highest log index any voter has applied.
+    pub applied: u64,
+    /// Commands that wait to be proposed.
+    pub queued: u64,
 }
 
 /// One storage policy.
@@ -165,4 +173,6 @@ pub struct ScrubStatus {
     pub damaged: u64,
     /// When the last one ended, seconds since the Unix epoch.
     pub finished_s: Option<u64>,
+    /// Scrubs that ended since the start.
+    pub finished: u64,
 }

@@ -85,7 +85,7 @@ impl Inner {
             Ok(Folder::Ours(found)) => Some(format!("its folder holds device {} now", found.device)),
             Ok(Folder::Emptied(_)) => Some("its stored files were removed".to_owned()),
             Ok(Folder::Blank) => Some("its folder was wiped".to_owned()),
-            Ok(Folder::Unusable(error)) | Err(error) => Some(error.to_string()),
+            Ok(Folder::Unusable(error)) | Err(error) => Some(error.in_full()),
         };
         if let Some(reason) = gone {
             return Ok(Verdict::Gone(reason));

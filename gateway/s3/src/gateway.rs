@@ -89,6 +89,7 @@ impl S3Gateway {
         let reply = self.serve(parts, boxed(body), &mut operation).await;
         let mut response = reply.unwrap_or_else(|error| {
             log_refusal(&error, request_id, operation, &method);
+            self.inner.meters.refused(error.code().name());
             error_reply(&error, &method, uri.path(), request_id, &self.inner.config.host_id)
         });
         let headers = response.headers_mut();

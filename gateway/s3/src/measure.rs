@@ -29,6 +29,11 @@ impl Meters {
         }
     }
 
+    /// Notes an error, by its code. Rare enough to be looked up.
+    pub(crate) fn refused(&self, code: &'static str) {
+        counter!("ringfort_s3_errors_total", "code" => code).increment(1);
+    }
+
     /// Notes an answered request.
     pub(crate) fn note(&self, operation: Option<Operation>, status: StatusCode, took: Duration) {
         let meter = operation

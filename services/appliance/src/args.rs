@@ -17,6 +17,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start everything in the foreground; SIGTERM or Ctrl-C stops it cleanly.
+    #[command(after_help = crate::ports::list())]
     Up(Box<UpArgs>),
     /// Is my data safe? Capacity, devices, policies, backlog.
     Status(StatusArgs),
@@ -49,7 +50,7 @@ pub(crate) struct UpArgs {
     /// Name or address that clients reach this host by, for the URLs we hand out.
     #[arg(long, value_name = "HOST")]
     pub(crate) public_host: Option<String>,
-    /// Put the services at P, P+1, P+2 ... in the order of `ringfort up`'s port list, instead of their usual ports.
+    /// Put the services at P, P+1, P+2 ... in the order of the list below, instead of their usual ports.
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..=65_500))]
     pub(crate) port_base: Option<u16>,
     /// Settings in TOML.

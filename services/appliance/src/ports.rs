@@ -17,6 +17,16 @@ pub(crate) enum Service {
     Console,
 }
 
+/// The ports, as the help shows them.
+pub(crate) fn list() -> String {
+    let line = |((service, usual), place): (&(Service, u16), usize)| {
+        let note = if matches!(service, Service::S3 | Service::Metrics) { "" } else { " (not served yet)" };
+        format!("  P+{place:<3} {usual:<6} {service:?}{note}")
+    };
+    let lines: Vec<String> = Service::IN_ORDER.iter().zip(0..).map(line).collect();
+    format!("Ports, with --port-base P and without:\n{}", lines.join("\n"))
+}
+
 impl Service {
     const IN_ORDER: [(Self, u16); 12] = [
         (Self::Identity, 5000),

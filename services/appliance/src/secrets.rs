@@ -34,14 +34,19 @@ const NONCE_LEN: usize = 12;
 pub(crate) enum SecretsError {
     #[error("cannot {what} {path}", path = path.display())]
     Io { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("{path} can be read by others (mode {mode:o}): `chmod 600` it", path = path.display())]
+    #[error("{path} can be read by others (mode {mode:o}): `chmod 600 {path}`", path = path.display())]
     Open { path: PathBuf, mode: u32 },
-    #[error("{path} is damaged: {reason}", path = path.display())]
+    #[error("{path} is damaged: {reason}; put back a copy of it", path = path.display())]
     Damaged { path: PathBuf, reason: &'static str },
     #[error("{path} has format {found}; this program knows formats up to {VERSION}: start a newer one", path = path.display())]
     NewerFormat { path: PathBuf, found: u32 },
     #[error("{path} is missing, and {sealed} was sealed under it: put it back", path = path.display(), sealed = sealed.display())]
     KeyMissing { path: PathBuf, sealed: PathBuf },
+    #[error(
+        "{path} is missing: put back a copy of it; a new one would be another account, which sees none of the buckets",
+        path = path.display()
+    )]
+    Missing { path: PathBuf },
 }
 
 /// An S3 access key as it is kept.
@@ -78,18 +83,21 @@ struct AccessKeys {
 pub(crate) struct Secrets {
     dir: PathBuf,
     cipher: Aes256Gcm,
+    first_start: bool,
 }
 
 impl Secrets {
-    /// Opens `data_dir/keys`, drawing a key on the first start.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, SecretsError> {
+    /// Opens `data_dir/keys`. What is missing is drawn on the first start, and only then.
+    pub(crate) fn open(data_dir: &Path, first_start: bool) -> Result<Self, SecretsError> {
         let dir = data_dir.join("keys");
         let path = dir.join("master.key");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)
-            .map_err(|source| SecretsError::Io { what: "make", path: dir.clone(), source })?;
+        if first_start {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .map_err(|source| SecretsError::Io { what: "make", path: dir.clone(), source })?;
+        }
         let key = match fs::read_to_string(&path) {
             Ok(text) => {
                 check_mode(&path)?;
@@ -99,15 +107,21 @@ impl Secrets {
                     .map_err(|_| SecretsError::Damaged { path, reason: "it is not 64 hexadecimal digits" })?;
                 key
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(&dir, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && first_start => make_key(&dir, &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SecretsError::Missing { path });
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(SecretsError::Damaged { path, reason: "it is not 64 hexadecimal digits" });
+            }
             Err(source) => return Err(SecretsError::Io { what: "read", path, source }),
         };
-        Ok(Self::with_key(dir, &key))
+        Ok(Self { first_start, ..Self::with_key(dir, &key) })
     }
 
     /// The secrets in `dir`, sealed under `key`.
     pub(crate) fn with_key(dir: PathBuf, key: &[u8; 32]) -> Self {
-        Self { dir, cipher: Aes256Gcm::new(key.into()) }
+        Self { dir, cipher: Aes256Gcm::new(key.into()), first_start: false }
     }
 
     /// The access keys; on the first start a new one for a new account.
@@ -117,6 +131,9 @@ impl Secrets {
             let damaged =
                 |_| SecretsError::Damaged { path: self.dir.join(name), reason: "its content is no key list" };
             return AccessKey::list(&text).map_err(damaged);
+        }
+        if !self.first_start {
+            return Err(SecretsError::Missing { path: self.dir.join(name) });
         }
         let list = AccessKeys { keys: vec![AccessKey::draw()] };
         let text = Zeroizing::new(serde_json::to_vec(&list).expect("keys are JSON"));
@@ -170,7 +187,9 @@ impl Secrets {
         }
         let aad = [head_met, name.as_bytes()].concat();
         let text = self.cipher.decrypt(Nonce::from_slice(nonce), Payload { msg: sealed, aad: &aad });
-        let text = text.map_err(|_| damaged("it was not sealed under this key file, or was changed"))?;
+        let text = text.map_err(|_| {
+            damaged("it was not sealed under the key in master.key, or one of the two was changed")
+        })?;
         Ok(Zeroizing::new(text))
     }
 }
@@ -191,13 +210,18 @@ impl AccessKey {
         }
     }
 
-    /// The file that clients on this host source: `set -a; . DIR/s3.env`.
+    /// The file that clients on this host source: `set -a; . DIR/s3.env`. One that says the same is left as it is, so that
+    /// a restart needs no room on the disk.
     pub(crate) fn write_env(&self, data_dir: &Path, endpoint: &str) -> Result<(), SecretsError> {
         let path = data_dir.join("s3.env");
         let text = Zeroizing::new(format!(
             "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_ENDPOINT_URL={endpoint}\nAWS_REGION=us-east-1\n",
             self.access_key, self.secret_key
         ));
+        let same = fs::read(&path).is_ok_and(|there| there == text.as_bytes());
+        if same && check_mode(&path).is_ok() {
+            return Ok(());
+        }
         write_durably(&path, text.as_bytes(), 0o600).map_err(|source| SecretsError::Io {
             what: "write",
             path,
@@ -254,8 +278,8 @@ mod tests {
     #[test]
     fn keys_are_kept_sealed() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Secrets::open(dir.path()).unwrap().access_keys().unwrap();
-        let again = Secrets::open(dir.path()).unwrap().access_keys().unwrap();
+        let first = Secrets::open(dir.path(), true).unwrap().access_keys().unwrap();
+        let again = Secrets::open(dir.path(), true).unwrap().access_keys().unwrap();
         assert_eq!(
             (&first[0].access_key, &first[0].secret_key),
             (&again[0].access_key, &again[0].secret_key)
@@ -273,28 +297,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_later_is_told_and_not_drawn_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let lost = |error: SecretsError, name: &str| {
+            assert!(matches!(&error, SecretsError::Missing { path } if path.ends_with(name)), "{error}");
+        };
+        lost(Secrets::open(dir.path(), false).err().unwrap(), "master.key");
+        assert!(!dir.path().join("keys").exists());
+        let keys = Secrets::open(dir.path(), true).unwrap().access_keys().unwrap();
+        let again = Secrets::open(dir.path(), false).unwrap().access_keys().unwrap();
+        assert_eq!(keys[0].access_key, again[0].access_key);
+        let sealed = dir.path().join("keys/access-keys.sealed");
+        fs::remove_file(&sealed).unwrap();
+        lost(Secrets::open(dir.path(), false).unwrap().access_keys().err().unwrap(), "access-keys.sealed");
+        assert!(!sealed.exists());
+    }
+
+    #[test]
     fn any_flipped_bit_and_any_other_key_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        Secrets::open(dir.path()).unwrap().access_keys().unwrap();
+        Secrets::open(dir.path(), true).unwrap().access_keys().unwrap();
         let path = dir.path().join("keys/access-keys.sealed");
         let good = fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, bad).unwrap();
-            assert!(Secrets::open(dir.path()).unwrap().access_keys().is_err(), "byte {at}");
+            assert!(Secrets::open(dir.path(), true).unwrap().access_keys().is_err(), "byte {at}");
         }
         for len in 0..good.len() {
             fs::write(&path, &good[..len]).unwrap();
-            assert!(Secrets::open(dir.path()).unwrap().access_keys().is_err(), "cut to {len}");
+            assert!(Secrets::open(dir.path(), true).unwrap().access_keys().is_err(), "cut to {len}");
         }
         fs::write(&path, &good).unwrap();
         let key = dir.path().join("keys/master.key");
         fs::remove_file(&key).unwrap();
-        assert!(matches!(Secrets::open(dir.path()), Err(SecretsError::KeyMissing { .. })));
+        assert!(matches!(Secrets::open(dir.path(), true), Err(SecretsError::KeyMissing { .. })));
         fs::write(&key, "00".repeat(32)).unwrap();
-        assert!(matches!(Secrets::open(dir.path()), Err(SecretsError::Open { .. })));
+        assert!(matches!(Secrets::open(dir.path(), true), Err(SecretsError::Open { .. })));
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(Secrets::open(dir.path()).unwrap().access_keys().is_err());
+        assert!(Secrets::open(dir.path(), true).unwrap().access_keys().is_err());
     }
 }

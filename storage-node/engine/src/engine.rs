@@ -335,6 +335,12 @@ impl Engine {
         }
     }
 
+    /// Requests that wait for the device's writer, and their bytes.
+    #[must_use]
+    pub fn queue_depth(&self) -> (usize, usize) {
+        self.inner().queue.depth()
+    }
+
     /// Whether the device serves.
     #[must_use]
     pub fn health(&self) -> Health {

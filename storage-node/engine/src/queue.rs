@@ -195,6 +195,12 @@ impl Queue {
         }
     }
 
+    /// Requests that wait, and their bytes.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.requests.len(), waiting.bytes)
+    }
+
     /// Refuses further requests; those that wait are still served.
     pub(crate) fn close(&self, error: EngineError) {
         self.waiting.lock().closed.get_or_insert(error);

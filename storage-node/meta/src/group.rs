@@ -99,6 +99,11 @@ impl Queue {
         waiting.commands.drain(..count).collect()
     }
 
+    /// Commands that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.lock().commands.len()
+    }
+
     fn is_empty(&self) -> bool {
         self.waiting.lock().commands.is_empty()
     }

@@ -303,6 +303,7 @@ impl Inner {
             leader: leader.map(|voter| voter.id),
             voters: configs.iter().map(describe).collect(),
             applied: voters.iter().map(|voter| voter.progress.index()).max().unwrap_or(0),
+            queued: group.queue.len(),
             changing: group.changing.try_lock().is_err(),
         }
     }

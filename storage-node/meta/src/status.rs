@@ -40,6 +40,8 @@ pub struct GroupStatus {
     pub voters: Vec<VoterStatus>,
     /// The highest applied index of any voter.
     pub applied: u64,
+    /// Commands that wait to be proposed here.
+    pub queued: usize,
     /// A change of voters is under way.
     pub changing: bool,
 }

@@ -75,6 +75,8 @@ pub(crate) struct ScrubResult {
     pub(crate) checked: u64,
     pub(crate) damaged: u64,
     pub(crate) finished_s: Option<u64>,
+    /// Scrubs that ended since the start.
+    pub(crate) finished: u64,
 }
 
 impl Reconcilers {

@@ -28,7 +28,10 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         }
         let pace = Pace::new(inner.config.reconcile.bytes_per_s);
         let mut scrub = Scrub { inner: &inner, directory: &*directory, pace };
-        *inner.reconcilers.scrub_last.lock() = ScrubResult::default();
+        {
+            let mut last = inner.reconcilers.scrub_last.lock();
+            *last = ScrubResult { finished: last.finished, ..ScrubResult::default() };
+        }
         let chunks: u64 = inner.engines().iter().map(|(_, engine)| engine.usage().chunks).sum();
         inner.reconcilers.scrub_pass.begin("scrub", chunks + u64::from(ringfort_core::SLOT_COUNT));
         let outcome = scrub.everything().await;
@@ -37,6 +40,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
             Ok(()) => {
                 let mut last = inner.reconcilers.scrub_last.lock();
                 last.finished_s = Some(wall_us() / 1_000_000);
+                last.finished += 1;
                 tracing::info!(checked = last.checked, damaged = last.damaged, "scrub done");
             }
             Err(error) => {

@@ -20,6 +20,8 @@ pub struct ServerBuilder {
     args: Vec<String>,
     data: Option<PathBuf>,
     launcher: Vec<OsString>,
+    data_name: Option<String>,
+    env: Vec<(String, String)>,
 }
 
 /// A running, or killed, `ringfort up`.
@@ -28,8 +30,9 @@ pub struct Server {
     data: PathBuf,
     args: Vec<String>,
     launcher: Vec<OsString>,
+    env: Vec<(String, String)>,
     port_base: u16,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
 }
 
 /// What `status` says about redundancy.
@@ -79,15 +82,29 @@ impl ServerBuilder {
         self
     }
 
+    /// Calls its own data folder so.
+    #[must_use]
+    pub fn data_named(mut self, name: &str) -> Self {
+        self.data_name = Some(name.to_owned());
+        self
+    }
+
+    /// Starts it with a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     ///
     /// # Errors
     /// When it ends or is not ready in time; its log is in the error.
     pub fn start(self) -> Result<Server> {
         let root = scratch()?;
-        let data = self.data.unwrap_or_else(|| root.join("data"));
-        let (args, launcher) = (self.args, self.launcher);
-        let mut server = Server { root, data, args, launcher, port_base: free_ports()?, child: None };
+        let data = self.data.unwrap_or_else(|| root.join(self.data_name.as_deref().unwrap_or("data")));
+        let (args, launcher, env) = (self.args, self.launcher, self.env);
+        let mut server = Server { root, data, args, launcher, env, port_base: free_ports()?, child: None };
         server.start()?;
         Ok(server)
     }
@@ -130,6 +147,7 @@ impl Server {
             .arg(&self.data)
             .args(["--port-base", &self.port_base.to_string()])
             .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -346,7 +364,7 @@ impl Server {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    fn log_path(&self) -> PathBuf {
+    pub(crate) fn log_path(&self) -> PathBuf {
         self.root.join("log.txt")
     }
 }
@@ -361,7 +379,7 @@ impl Drop for Server {
     }
 }
 
-fn rustix_pid(child: &Child) -> Result<rustix::process::Pid> {
+pub(crate) fn rustix_pid(child: &Child) -> Result<rustix::process::Pid> {
     rustix::process::Pid::from_raw(i32::try_from(child.id())?).context("a child has a pid")
 }
 
@@ -395,7 +413,7 @@ fn scratch() -> Result<PathBuf> {
 }
 
 /// A port whose followers are free, too.
-fn free_ports() -> Result<u16> {
+pub(crate) fn free_ports() -> Result<u16> {
     for _ in 0..100 {
         let probe = TcpListener::bind("127.0.0.1:0")?;
         let base = probe.local_addr()?.port();

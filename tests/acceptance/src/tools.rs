@@ -22,6 +22,33 @@ impl Tool {
         Self { command: Command::new(program), shown: program.as_os_str().to_owned() }
     }
 
+    /// A run of a command that was put together elsewhere.
+    pub(crate) fn of(command: Command) -> Self {
+        let shown = command.get_program().to_owned();
+        Self { command, shown }
+    }
+
+    /// A command run with root's rights: through sudo, unless we have them.
+    pub(crate) fn as_root(program: &str) -> Command {
+        if rustix::process::geteuid().is_root() {
+            return Command::new(program);
+        }
+        let mut command = Command::new("sudo");
+        command.args(["-n", program]);
+        command
+    }
+
+    /// Without settings of the user's, and with `home` as the home.
+    #[must_use]
+    pub fn clean_home(mut self, home: &Path) -> Self {
+        self.command.env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true").env("NO_PROXY", "*");
+        let names = std::env::vars_os().map(|(name, _)| name);
+        for name in names.filter(|name| name.to_string_lossy().starts_with("AWS_")) {
+            self.command.env_remove(name);
+        }
+        self
+    }
+
     /// One more argument.
     #[must_use]
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

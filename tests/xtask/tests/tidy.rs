@@ -85,6 +85,35 @@ fn nothing_is_left_for_later() {
     assert!(found.is_empty(), "unfinished: {found:#?}");
 }
 
+/// Nothing depends on the machine it was written on: no file names the checkout, the home or the cache of whoever runs this.
+#[test]
+fn no_file_names_a_machine() {
+    let root = root().unwrap();
+    let mut places = vec![root.to_string_lossy().into_owned()];
+    places.extend(
+        ["HOME", "CARGO_TARGET_DIR", "RINGFORT_CACHE"].iter().filter_map(|name| std::env::var(name).ok()),
+    );
+    // A short one, such as `/`, says nothing.
+    places.retain(|place| place.len() > 4);
+    let begins = |text: &str, at: usize| {
+        !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || "-_.}~)".contains(c))
+    };
+    let ends = |text: &str, at: usize| {
+        !text[at..].starts_with(|c: char| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let mut found = Vec::new();
+    for path in files().unwrap() {
+        let Ok(text) = fs::read_to_string(root.join(&path)) else { continue };
+        for place in &places {
+            let named = text.match_indices(place.as_str());
+            if named.into_iter().any(|(at, _)| begins(&text, at) && ends(&text, at + place.len())) {
+                found.push(format!("{} names {place}", path.display()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn the_toolchain_is_the_users() {
     let pinned: Vec<_> = files()
@@ -132,6 +161,13 @@ fn every_crate_is_described() {
     for member in members().unwrap() {
         let heading = format!("### `{}`", member.folder);
         assert!(text.contains(&heading), "ARCHITECTURE.md has no paragraph `{heading}`");
+    }
+    let folders: Vec<String> = members().unwrap().into_iter().map(|member| member.folder).collect();
+    for heading in text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')) {
+        assert!(
+            folders.iter().any(|folder| folder == heading),
+            "ARCHITECTURE.md describes {heading}, which is no crate"
+        );
     }
 }
 

@@ -7,6 +7,6 @@ mod socket;
 pub(crate) mod wire;
 
 pub(crate) use client::AdminClient;
-pub(crate) use server::AdminService;
+pub(crate) use server::{AdminService, Running};
 pub(crate) use socket::bind;
 pub(crate) use wire::{AddDevice, DeviceAdded, Endpoint, PlanChange, StatusReply};

@@ -11,10 +11,11 @@ use hyper::body::Incoming;
 use ringfort_core::{DeviceId, ErrorKind};
 use ringfort_http::RequestId;
 use ringfort_runtime::TaskGroup;
-use ringfort_storage_node::{NodeError, StorageNode};
+use ringfort_storage_node::{DeviceConfig, NodeConfig, NodeError, StorageNode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::Mutex;
 
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -26,15 +27,34 @@ pub(crate) struct AdminService {
 }
 
 struct Inner {
-    node: StorageNode,
     data_dir: Arc<DataDir>,
-    endpoints: Vec<Endpoint>,
     tasks: TaskGroup,
+    running: OnceLock<Running>,
+}
+
+/// What there is once the devices are open.
+pub(crate) struct Running {
+    node: StorageNode,
+    endpoints: Vec<Endpoint>,
+    /// Space that devices keep free, where the settings name it.
+    reserve_bytes: Option<u64>,
     /// The remembered device list; one change at a time.
     devices: Mutex<Vec<DeviceSection>>,
 }
 
+impl Running {
+    pub(crate) fn new(
+        node: StorageNode,
+        devices: Vec<DeviceSection>,
+        endpoints: Vec<Endpoint>,
+        reserve_bytes: Option<u64>,
+    ) -> Self {
+        Self { node, endpoints, reserve_bytes, devices: Mutex::new(devices) }
+    }
+}
+
 enum Refusal {
+    Starting,
     NoRoute,
     BadBody(String),
     Node(NodeError),
@@ -50,14 +70,13 @@ impl From<NodeError> for Refusal {
 type Reply = Result<Vec<u8>, Refusal>;
 
 impl AdminService {
-    pub(crate) fn new(
-        node: StorageNode,
-        data_dir: Arc<DataDir>,
-        devices: Vec<DeviceSection>,
-        endpoints: Vec<Endpoint>,
-        tasks: TaskGroup,
-    ) -> Self {
-        Self { inner: Arc::new(Inner { node, data_dir, endpoints, tasks, devices: Mutex::new(devices) }) }
+    /// A service that tells of the start until [`Self::set_running`].
+    pub(crate) fn new(data_dir: Arc<DataDir>, tasks: TaskGroup) -> Self {
+        Self { inner: Arc::new(Inner { data_dir, tasks, running: OnceLock::new() }) }
+    }
+
+    pub(crate) fn set_running(&self, running: Running) {
+        assert!(self.inner.running.set(running).is_ok(), "a process starts once");
     }
 
     /// Answers one request. The work runs in a task of its own: a command that is interrupted halves nothing.
@@ -76,7 +95,12 @@ impl AdminService {
             }
         };
         let response = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
-        response.body(Full::from(body)).expect("a status and a constant header make a response")
+        let mut response =
+            response.body(Full::from(body)).expect("a status and a constant header make a response");
+        if let Some(id) = id {
+            response.headers_mut().insert("x-request-id", id.header_value());
+        }
+        response
     }
 }
 
@@ -85,33 +109,114 @@ impl Inner {
         let path = request.uri().path().to_owned();
         let force = request.uri().query() == Some("force=true");
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-        let node = &self.node;
+        let running = self.running.get().ok_or(Refusal::Starting)?;
+        let node = &running.node;
         match (request.method(), segments.as_slice()) {
-            (&Method::GET, ["v1", "status"]) => to_json(&self.status().await),
+            (&Method::GET, ["v1", "status"]) => to_json(&running.status().await),
             (&Method::GET, ["v1", "ring"]) => to_json(&node.ring().await?),
-            (&Method::POST, ["v1", "ring", "plan"]) => self.plan(read_json(request).await?).await,
+            (&Method::POST, ["v1", "ring", "plan"]) => self.plan(running, read_json(request).await?).await,
             (&Method::POST, ["v1", "ring", "pause"]) => to_json(&node.ring_pause().await?),
             (&Method::POST, ["v1", "ring", "resume"]) => to_json(&node.ring_resume().await?),
             (&Method::POST, ["v1", "ring", "revert"]) => to_json(&node.ring_revert().await?),
             (&Method::POST, ["v1", "scrub"]) => to_json(&node.scrub()),
             (&Method::POST, ["v1", "repair"]) => to_json(&node.repair()),
-            (&Method::POST, ["v1", "devices"]) => {
-                let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-                let body = body.map_err(|error| Refusal::BadBody(error.to_string()))?.to_bytes();
-                let add =
-                    serde_json::from_slice(&body).map_err(|error| Refusal::BadBody(error.to_string()))?;
-                self.add_device(add).await
-            }
+            (&Method::POST, ["v1", "devices"]) => self.add_device(running, read_json(request).await?).await,
             (&Method::POST, ["v1", "devices", device, "drain"]) => {
                 to_json(&node.drain_device(device_id(device)?).await?)
             }
             (&Method::DELETE, ["v1", "devices", device]) => {
-                self.remove_device(device_id(device)?, force).await
+                self.remove_device(running, device_id(device)?, force).await
             }
             _ => Err(Refusal::NoRoute),
         }
     }
 
+    async fn plan(&self, running: &Running, change: PlanChange) -> Reply {
+        let node = &running.node;
+        let plan = match change {
+            PlanChange { add: Some(add), .. } => {
+                let config = self.to_section(add)?.to_config(self.data_dir.path());
+                self.check_folder(running, &config).await?;
+                node.plan_add(config).await?
+            }
+            PlanChange { drain: Some(device), .. } => node.plan_drain(DeviceId(device)).await?,
+            PlanChange { add: None, drain: None } => node.ring_plan().await?,
+        };
+        to_json(&plan)
+    }
+
+    async fn add_device(&self, running: &Running, add: AddDevice) -> Reply {
+        let section = self.to_section(add)?;
+        let config = section.to_config(self.data_dir.path());
+        let mut devices = running.devices.lock().await;
+        self.check_folder(running, &config).await?;
+        // Remembered before it takes data: a crash in between leaves an unused folder in the list, never a device that the
+        // next start does not open. The node refuses a folder that is in use.
+        let mut longer = devices.clone();
+        if !longer.iter().any(|known| known.path == section.path) {
+            longer.push(section);
+        }
+        self.remember(&longer).await?;
+        match running.node.add_device(config).await {
+            Ok(device) => {
+                *devices = longer;
+                to_json(&DeviceAdded { device: device.0 })
+            }
+            Err(error) => {
+                self.remember(&devices).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn remove_device(&self, running: &Running, device: DeviceId, force: bool) -> Reply {
+        let mut devices = running.devices.lock().await;
+        let status = running.node.status().await;
+        running.node.remove_device(device, force).await?;
+        let path =
+            status.devices.iter().find(|known| known.id == device.0).and_then(|known| known.path.clone());
+        if let Some(path) = path {
+            let gone = std::path::Path::new(&path);
+            devices.retain(|known| self.data_dir.path().join(&known.path) != gone);
+            self.remember(&devices).await?;
+        }
+        to_json(&())
+    }
+
+    /// Refuses a folder that can't become a device, before anything is written to it or remembered of it.
+    async fn check_folder(&self, running: &Running, device: &DeviceConfig) -> Result<(), Refusal> {
+        let mut config = NodeConfig::new(self.data_dir.path(), vec![device.clone()], Vec::new());
+        config.reserve_bytes = running.reserve_bytes;
+        let faults = self.tasks.spawn_blocking(move || config.folder_faults()).await;
+        let faults = faults.map_err(|_| Refusal::Node(NodeError::Stopping))?;
+        match faults.into_iter().next() {
+            Some(fault) => Err(Refusal::BadBody(format!("{}: {}", fault.path.display(), fault.reason))),
+            None => Ok(()),
+        }
+    }
+
+    async fn remember(&self, devices: &[DeviceSection]) -> Result<(), Refusal> {
+        let (data_dir, devices) = (Arc::clone(&self.data_dir), devices.to_vec());
+        let written = self.tasks.spawn_blocking(move || data_dir.set_devices(&devices)).await;
+        written.map_err(|_| Refusal::Node(NodeError::Stopping))?.map_err(Refusal::Memory)
+    }
+
+    fn to_section(&self, add: AddDevice) -> Result<DeviceSection, Refusal> {
+        let AddDevice { path, region, zone, node, weight } = add;
+        if !path.starts_with('/') {
+            return Err(Refusal::BadBody("the path is not absolute".to_owned()));
+        }
+        if !weight.is_none_or(crate::args::is_weight) {
+            return Err(Refusal::BadBody("the weight is not above 0 and at most 1000".to_owned()));
+        }
+        let path = PathBuf::from(path);
+        // Devices inside the folder move with it.
+        let path = path.strip_prefix(self.data_dir.path()).map(Path::to_owned).unwrap_or(path);
+        Ok(DeviceSection { path, region, zone, node, weight })
+    }
+}
+
+impl Running {
     async fn status(&self) -> StatusReply {
         let process = ProcessStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -122,65 +227,6 @@ impl Inner {
         };
         StatusReply { process, node: self.node.status().await }
     }
-
-    async fn plan(&self, change: PlanChange) -> Reply {
-        let plan = match change {
-            PlanChange { add: Some(add), .. } => {
-                self.node.plan_add(to_section(add)?.to_config(self.data_dir.path())).await?
-            }
-            PlanChange { drain: Some(device), .. } => self.node.plan_drain(DeviceId(device)).await?,
-            PlanChange { add: None, drain: None } => self.node.ring_plan().await?,
-        };
-        to_json(&plan)
-    }
-
-    async fn add_device(&self, add: AddDevice) -> Reply {
-        let section = to_section(add)?;
-        let mut devices = self.devices.lock().await;
-        // Remembered before it takes data: a crash in between leaves an unused folder in the list, never a device that the
-        // next start does not open. The node refuses a folder that is in use.
-        let mut longer = devices.clone();
-        if !longer.iter().any(|known| known.path == section.path) {
-            longer.push(section.clone());
-        }
-        let config = section.to_config(self.data_dir.path());
-        self.data_dir.set_devices(&longer).map_err(Refusal::Memory)?;
-        match self.node.add_device(config).await {
-            Ok(device) => {
-                *devices = longer;
-                to_json(&DeviceAdded { device: device.0 })
-            }
-            Err(error) => {
-                self.data_dir.set_devices(&devices).map_err(Refusal::Memory)?;
-                Err(error.into())
-            }
-        }
-    }
-
-    async fn remove_device(&self, device: DeviceId, force: bool) -> Reply {
-        let mut devices = self.devices.lock().await;
-        let status = self.node.status().await;
-        self.node.remove_device(device, force).await?;
-        let path =
-            status.devices.iter().find(|known| known.id == device.0).and_then(|known| known.path.clone());
-        if let Some(path) = path {
-            let gone = std::path::Path::new(&path);
-            devices.retain(|known| self.data_dir.path().join(&known.path) != gone);
-            self.data_dir.set_devices(&devices).map_err(Refusal::Memory)?;
-        }
-        to_json(&())
-    }
-}
-
-fn to_section(add: AddDevice) -> Result<DeviceSection, Refusal> {
-    let AddDevice { path, region, zone, node, weight } = add;
-    if !path.starts_with('/') {
-        return Err(Refusal::BadBody("the path is not absolute".to_owned()));
-    }
-    if !weight.is_none_or(crate::args::is_weight) {
-        return Err(Refusal::BadBody("the weight is not above 0 and at most 1000".to_owned()));
-    }
-    Ok(DeviceSection { path: path.into(), region, zone, node, weight })
 }
 
 async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
@@ -192,6 +238,11 @@ async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T,
 impl Refusal {
     fn into_status(self) -> (StatusCode, String) {
         match self {
+            Self::Starting => {
+                let words = "ringfort is still starting: it opens its devices and replays what the indexes lack; ask again in \
+                             a moment";
+                (StatusCode::SERVICE_UNAVAILABLE, words.to_owned())
+            }
             Self::NoRoute => (StatusCode::NOT_FOUND, "there is no such command".to_owned()),
             Self::BadBody(reason) => (StatusCode::BAD_REQUEST, reason),
             Self::Memory(error) => (StatusCode::INTERNAL_SERVER_ERROR, chain(&error)),

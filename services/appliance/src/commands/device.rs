@@ -1,9 +1,10 @@
 //! `ringfort device`: list, add, drain, remove.
 
-use super::{show, status};
+use super::{ring, show, status};
 use crate::admin::{AddDevice, AdminClient, DeviceAdded, StatusReply};
-use crate::args::{DeviceAction, DeviceArgs, DeviceSpec};
+use crate::args::{DeviceAction, DeviceArgs, DeviceSpec, RingChange};
 use anyhow::Context;
+use ringfort_storage_node::shared_disks;
 
 pub(crate) async fn run(args: &DeviceArgs) -> anyhow::Result<()> {
     match &args.action {
@@ -12,27 +13,46 @@ pub(crate) async fn run(args: &DeviceArgs) -> anyhow::Result<()> {
             if args.json {
                 return show::json(&reply.node.devices);
             }
-            println!("{}", status::device_table(&reply.node.devices));
-            for line in status::shared_disks(&reply.node.devices) {
-                println!("{line}");
+            say!("{}", status::device_table(&reply.node.devices));
+            for device in &reply.node.devices {
+                if let Some(reason) = &device.reason {
+                    say!("Device {} is {}: {reason}.", device.id, device.health);
+                }
+            }
+            for line in shared_disks(&reply.node.devices) {
+                say!("{line}");
             }
         }
         DeviceAction::Add { target, device } => {
+            let change = RingChange { add: Some(device.clone()), drain: None };
+            ring::print_plan(&ring::plan(target, &change).await?);
             let add = to_wire(device)?;
             let added: DeviceAdded = AdminClient::new(&target.data).post("/v1/devices", &add).await?;
-            println!("Device {} is in the ring; data move to it in the background.", added.device);
+            say!("\nDevice {} is in the ring; data move to it in the background.", added.device);
         }
         DeviceAction::Drain { target, device } => {
+            let change = RingChange { add: None, drain: Some(*device) };
+            ring::print_plan(&ring::plan(target, &change).await?);
             let path = format!("/v1/devices/{device}/drain");
             let () = AdminClient::new(&target.data).post(&path, &()).await?;
-            println!(
-                "Device {device} drains; `ringfort status` tells how far it is. Then `ringfort device remove`."
+            say!(
+                "\nDevice {device} drains; `ringfort status` tells how far it is. Then `ringfort device remove`."
             );
         }
         DeviceAction::Remove { target, device, force } => {
+            if *force {
+                // One that was drained gives nothing; a lost one has its share rebuilt from the others.
+                let change = RingChange { add: None, drain: Some(*device) };
+                match ring::plan(target, &change).await {
+                    Ok(plan) => ring::print_plan(&plan),
+                    // What keeps a plan from being made need not keep a lost device from being removed.
+                    Err(error) => say!("There is no plan to show: {error:#}."),
+                }
+                say!("");
+            }
             let path = format!("/v1/devices/{device}?force={force}");
             let () = AdminClient::new(&target.data).delete(&path).await?;
-            println!("Device {device} is out of the ring.");
+            say!("Device {device} is out of the ring.");
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ pub(crate) async fn run(args: &RingArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn plan(target: &Target, change: &RingChange) -> anyhow::Result<RingPlan> {
+pub(super) async fn plan(target: &Target, change: &RingChange) -> anyhow::Result<RingPlan> {
     let add = change.add.as_ref().map(device::to_wire).transpose()?;
     let change = PlanChange { add, drain: change.drain };
     AdminClient::new(&target.data).post("/v1/ring/plan", &change).await
@@ -41,22 +41,22 @@ async fn apply(target: &Target, change: &RingChange) -> anyhow::Result<()> {
     let client = AdminClient::new(&target.data);
     if let Some(spec) = &change.add {
         let added: DeviceAdded = client.post("/v1/devices", &device::to_wire(spec)?).await?;
-        println!(
+        say!(
             "\nThe change is in force: device {} is in the ring; data move in the background.",
             added.device
         );
     } else if let Some(device) = change.drain {
         let () = client.post(&format!("/v1/devices/{device}/drain"), &()).await?;
-        println!("\nThe change is in force: device {device} drains in the background.");
+        say!("\nThe change is in force: device {device} drains in the background.");
     } else {
-        println!("\nNothing to apply: give --add or --drain.");
+        say!("\nNothing to apply: give --add or --drain.");
     }
     Ok(())
 }
 
 async fn act(target: &Target, action: &str, done: &str) -> anyhow::Result<()> {
     let () = AdminClient::new(&target.data).post(&format!("/v1/ring/{action}"), &()).await?;
-    println!("{done}");
+    say!("{done}");
     Ok(())
 }
 
@@ -66,27 +66,27 @@ fn print_view(view: &RingView) {
         Some(previous) => format!(", data still move from epoch {previous}"),
         None => String::new(),
     };
-    println!("Ring epoch {}, {} partitions{moving}\n", view.epoch, view.partitions);
+    say!("Ring epoch {}, {} partitions{moving}\n", view.epoch, view.partitions);
     let rows = view.policies.iter().flat_map(|policy| {
         let row = |(device, places): &(u32, u64)| {
             vec![policy.policy.clone(), device.to_string(), places.to_string()]
         };
         policy.devices.iter().map(row)
     });
-    println!("{}", show::table(&["Policy", "Device", "Places"], &[1, 2], rows));
+    say!("{}", show::table(&["Policy", "Device", "Places"], &[1, 2], rows));
 }
 
-fn print_plan(plan: &RingPlan) {
+pub(super) fn print_plan(plan: &RingPlan) {
     let (bytes, eta) = (show::bytes(plan.bytes), show::span(plan.eta_s));
-    println!("Epoch {} would move {bytes}, in about {eta}.", plan.epoch);
+    say!("Epoch {} would move {bytes}, in about {eta}.", plan.epoch);
     for reason in &plan.reasons {
-        println!("  - {reason}");
+        say!("  - {reason}");
     }
     for policy in &plan.policies {
-        println!("\n{}: {} of {} places move", policy.policy, policy.moves, policy.places);
+        say!("\n{}: {} of {} places move", policy.policy, policy.moves, policy.places);
         let rows = policy.devices.iter().map(|device| {
             vec![device.device.to_string(), device.takes.to_string(), device.gives.to_string()]
         });
-        println!("{}", show::table(&["Device", "Takes", "Gives"], &[0, 1, 2], rows));
+        say!("{}", show::table(&["Device", "Takes", "Gives"], &[0, 1, 2], rows));
     }
 }

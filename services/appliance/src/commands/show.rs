@@ -51,7 +51,7 @@ pub(super) fn progress(progress: &Progress) -> String {
 
 /// Prints `value` as JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 

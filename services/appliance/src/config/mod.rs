@@ -50,12 +50,10 @@ impl Settings {
         let devices = resolve_devices(args, &values.devices, remembered, &mut remarks, &mut faults);
         let policies = [&args.policy, &values.policies].into_iter().find(|given| !given.is_empty());
         let policies = policies.cloned().unwrap_or_else(|| vec![default_policy(devices.len())]);
-        if remembered.is_none() {
-            check_policies(&policies, devices.len(), &mut faults);
-        }
+        check_policies(&policies, devices.len(), remembered.is_none(), &mut faults);
         let bind = args.bind.or(values.bind).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let public_host = args.public_host.clone().or(values.public_host).unwrap_or_else(|| host_of(bind));
-        if public_host.is_empty() || public_host.contains(['/', ' ', '@']) {
+        if !is_host(&public_host) {
             faults.add("public_host", "is no host name or address");
         }
         let defaults = ReconcileConfig::default();
@@ -86,7 +84,7 @@ impl Settings {
             reserve_bytes: values.reserve_bytes,
             reconcile,
             log_json: args.log_json || values.log_json,
-            log_filter: values.log_filter.unwrap_or_else(|| "info,openraft=error".to_owned()),
+            log_filter: values.log_filter.unwrap_or_else(|| "info,openraft=off".to_owned()),
             drain: values.drain.unwrap_or(Duration::from_secs(10)),
             remarks,
         })
@@ -115,10 +113,24 @@ fn default_policy(devices: usize) -> Redundancy {
     Redundancy::Replicated(u8::try_from(devices.clamp(1, 3)).expect("at most 3"))
 }
 
-fn check_policies(policies: &[Redundancy], devices: usize, faults: &mut Faults) {
-    for policy in policies.iter().filter(|policy| policy.width() > devices) {
+/// Whether clients can reach a host by this name. It goes into URLs and into a file that shells source.
+fn is_host(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+    let name =
+        !text.is_empty() && text.len() <= 253 && text.chars().all(plain) && !text.starts_with(['-', '.']);
+    name || text.parse::<IpAddr>().is_ok()
+}
+
+/// A folder that is known has room for the policies it has; whether it has for a new one, the ring says.
+fn check_policies(policies: &[Redundancy], devices: usize, fresh: bool, faults: &mut Faults) {
+    for (at, policy) in policies.iter().enumerate() {
         let wanted = policy.width();
-        faults.add("policy", &format!("{policy} needs {wanted} devices and there are {devices}"));
+        if fresh && wanted > devices {
+            faults.add("policy", &format!("{policy} needs {wanted} devices and there are {devices}"));
+        }
+        if policies[..at].contains(policy) {
+            faults.add("policy", &format!("{policy} is given twice"));
+        }
     }
 }
 
@@ -140,12 +152,6 @@ fn resolve_devices(
     };
     let Some(remembered) = remembered else {
         let devices = asked.unwrap_or_else(|| (1..=DEVICES_DEFAULT).map(DeviceSection::numbered).collect());
-        let mut seen = std::collections::BTreeSet::new();
-        for device in &devices {
-            if !seen.insert(device.path.clone()) {
-                faults.add("devices", &format!("{} is given twice", device.path.display()));
-            }
-        }
         return devices;
     };
     if let Some(asked) = asked {
@@ -191,5 +197,33 @@ impl DeviceSection {
             weight: self.weight.unwrap_or(defaults.weight),
             path: defaults.path,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_are_fit_for_urls_and_shells() {
+        for good in ["storage.lan", "host-1", "10.0.0.1", "::1", "a_b"] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "u@h", "h:9000", "h;rm", "$(id)", "`id`", "-x", ".x", "a\nb"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn policies_fit_the_devices_and_are_given_once() {
+        let mut faults = Faults::default();
+        let policies: Vec<Redundancy> =
+            ["replicated:2", "erasure:4+2", "replicated:2"].map(|text| text.parse().unwrap()).into();
+        check_policies(&policies, 3, true, &mut faults);
+        let text = faults.to_string();
+        assert!(
+            text.contains("erasure:4+2 needs 6 devices") && text.contains("replicated:2 is given twice"),
+            "{text}"
+        );
     }
 }

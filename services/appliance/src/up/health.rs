@@ -1,4 +1,7 @@
 //! The metrics port: `/metrics` for Prometheus, `/health/live` and `/health/ready` for whoever supervises the process.
+//!
+//! Live means that the process answers: a supervisor restarts it otherwise. Ready means that requests can be served: every
+//! metadata group has a leader and a quorum. A device that is away changes neither; `ringfort status` tells of it.
 
 use crate::telemetry;
 use arc_swap::ArcSwap;
@@ -7,14 +10,16 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
-use ringfort_http::RequestId;
-use ringfort_storage_node::{SafetyLevel, StorageNode};
+use ringfort_http::{RequestId, Server};
+use ringfort_storage_node::{NodeStatus, StorageNode};
 use std::sync::Arc;
 
-#[derive(Clone)]
+/// The open ports.
+type Servers = Arc<[Server; 3]>;
+
 enum Phase {
     Starting,
-    Ready(StorageNode),
+    Ready(StorageNode, Servers),
     Stopping,
 }
 
@@ -30,8 +35,8 @@ impl Health {
         Self { phase: Arc::new(ArcSwap::from_pointee(Phase::Starting)), metrics }
     }
 
-    pub(super) fn set_ready(&self, node: StorageNode) {
-        self.phase.store(Arc::new(Phase::Ready(node)));
+    pub(super) fn set_ready(&self, node: StorageNode, servers: Servers) {
+        self.phase.store(Arc::new(Phase::Ready(node, servers)));
     }
 
     pub(super) fn set_stopping(&self) {
@@ -39,14 +44,14 @@ impl Health {
     }
 
     pub(super) async fn handle(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (status, kind, text) = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/metrics") => {
-                (StatusCode::OK, "text/plain; version=0.0.4", self.render().await)
+        let readable = matches!(*request.method(), Method::GET | Method::HEAD);
+        let (status, kind, text) = match request.uri().path() {
+            "/metrics" | "/health/live" | "/health/ready" if !readable => {
+                (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n".to_owned())
             }
-            (&Method::GET | &Method::HEAD, "/health/live") => {
-                (StatusCode::OK, "text/plain", "live\n".to_owned())
-            }
-            (&Method::GET | &Method::HEAD, "/health/ready") => {
+            "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4", self.render().await),
+            "/health/live" => (StatusCode::OK, "text/plain", "live\n".to_owned()),
+            "/health/ready" => {
                 let (status, text) = self.ready().await;
                 (status, "text/plain", text)
             }
@@ -58,6 +63,9 @@ impl Health {
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(header::ALLOW, http::HeaderValue::from_static("GET, HEAD"));
+        }
         if let Some(id) = request.extensions().get::<RequestId>() {
             response.headers_mut().insert("x-request-id", id.header_value());
         }
@@ -65,26 +73,59 @@ impl Health {
     }
 
     async fn render(&self) -> String {
-        telemetry::publish_process();
-        if let Phase::Ready(node) = self.phase.load_full().as_ref() {
-            telemetry::publish_node(&node.status().await);
+        let mut text = self.metrics.render() + &telemetry::process_text();
+        let phase = self.phase.load_full();
+        if let Phase::Ready(node, servers) = phase.as_ref() {
+            text += &Server::request_seconds(servers.iter());
+            text += &telemetry::node_text(&node.status().await);
         }
-        self.metrics.render()
+        text
     }
 
-    /// Ready means: requests are taken, and data can be read and written.
     async fn ready(&self) -> (StatusCode, String) {
         match self.phase.load_full().as_ref() {
-            Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-            Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned()),
-            Phase::Ready(node) => {
-                let safety = node.status().await.safety;
-                let status = match safety.level {
-                    SafetyLevel::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-                    SafetyLevel::Safe | SafetyLevel::Degraded | SafetyLevel::Lost => StatusCode::OK,
-                };
-                (status, format!("ready: {}\n", safety.summary))
-            }
+            Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting\n".to_owned()),
+            Phase::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping\n".to_owned()),
+            Phase::Ready(node, _) => verdict(&node.status().await),
         }
+    }
+}
+
+fn verdict(status: &NodeStatus) -> (StatusCode, String) {
+    let serves = |quorum: bool, leader: Option<u32>| quorum && leader.is_some();
+    let mut stuck = status.groups.iter().filter(|group| !serves(group.quorum, group.leader));
+    if status.groups.is_empty() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: no metadata group runs\n".to_owned());
+    }
+    match stuck.next() {
+        None => (StatusCode::OK, format!("ready: {}\n", status.safety.summary)),
+        Some(first) => {
+            let all: Vec<String> =
+                std::iter::once(first).chain(stuck).map(|group| group.id.to_string()).collect();
+            let text = format!("not ready: no leader or no quorum in metadata group(s) {}\n", all.join(", "));
+            (StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringfort_storage_node::{GroupHealth, SafetyLevel};
+
+    #[test]
+    fn ready_means_that_every_group_can_decide() {
+        let group = |id, leader, quorum| GroupHealth { id, leader, quorum, ..GroupHealth::default() };
+        let check = |groups: Vec<GroupHealth>, wanted: u16, word: &str| {
+            let mut status = NodeStatus { groups, ..NodeStatus::default() };
+            // Lost data make no process unready: what is there is served.
+            status.safety.level = SafetyLevel::Lost;
+            let (code, text) = verdict(&status);
+            assert!(code.as_u16() == wanted && text.contains(word), "{code} {text}");
+        };
+        check(vec![], 503, "no metadata group");
+        check(vec![group(0, Some(1), true), group(1, Some(2), true)], 200, "ready");
+        check(vec![group(0, Some(1), true), group(1, None, false), group(2, None, false)], 503, "1, 2");
+        check(vec![group(0, Some(1), false)], 503, "0");
     }
 }

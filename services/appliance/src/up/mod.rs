@@ -1,7 +1,9 @@
 //! `ringfort up`: reads the settings, opens the folder, wires the parts together, serves, stops.
 //!
 //! ```text
-//!  DataDir -> Secrets -> ports -> StorageNode -> ObjectStore -> S3Gateway -> Server
+//!  settings, folders looked at -> ports -> DataDir -> Secrets -> StorageNode -> ObjectStore -> S3Gateway -> Server
+//!  \______ writes nothing: ___________/    \____ from here on a start that is cut short is finished by the next
+//!          a mistake leaves no trace
 //! ```
 //!
 //! Ports are taken before any device is opened, so that a port in use fails the start before it costs anything, and the
@@ -12,53 +14,98 @@ mod health;
 mod stop;
 mod storage;
 
-use crate::admin::{self, AdminService, Endpoint};
+use crate::admin::{self, AdminService, Endpoint, Running};
 use crate::args::UpArgs;
-use crate::config::{ConfigFile, DeviceSection, Settings};
+use crate::config::{ConfigFile, DeviceSection, Faults, Settings};
 use crate::data_dir::DataDir;
 use crate::ports::Service;
 use crate::secrets::{AccessKey, Secrets};
 use crate::telemetry;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use health::Health;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringfort_http::{Limits, Server};
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections to the metrics port and to the admin socket.
 const SMALL_CONNECTIONS_MAX: usize = 64;
 
+/// What is known before anything is written.
+struct Start {
+    settings: Settings,
+    /// Absolute.
+    path: PathBuf,
+    /// The folder, if an earlier run made it.
+    known: Option<DataDir>,
+    /// Its devices, if it got that far.
+    remembered: Option<Vec<DeviceSection>>,
+}
+
+/// The folder, taken and filled with what a start needs.
+struct Prepared {
+    data_dir: Arc<DataDir>,
+    devices: Vec<DeviceSection>,
+    keys: Vec<AccessKey>,
+}
+
 /// Runs until it is told to stop.
 pub(crate) fn run(args: &UpArgs) -> anyhow::Result<()> {
-    let file = read_config(args)?;
-    let data_dir = Arc::new(DataDir::open(&args.data)?);
-    let remembered = data_dir.devices()?;
-    let settings = Settings::resolve(data_dir.path(), args, file, remembered.as_deref())?;
-    telemetry::start_logging(settings.log_json, &settings.log_filter);
+    let start = look(args)?;
+    telemetry::start_logging(start.settings.log_json, &start.settings.log_filter);
     let metrics = telemetry::start_metrics().context("cannot start the metrics recorder")?;
-    for remark in &settings.remarks {
+    for remark in &start.settings.remarks {
         tracing::warn!("{remark}");
     }
-    let keys = Secrets::open(data_dir.path())?.access_keys()?;
-    let devices = match remembered {
-        Some(devices) => devices,
-        None => remember_devices(&data_dir, &settings)?,
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("ringfort")
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(settings, data_dir, devices, keys, metrics))
+    let outcome = runtime.block_on(serve(start, metrics));
+    // A stop that was cut short leaves work on blocking threads; nobody waits for it, since opening always replays.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Everything that can be found wrong without writing a byte.
+fn look(args: &UpArgs) -> anyhow::Result<Start> {
+    let file = read_config(args)?;
+    let path = std::path::absolute(&args.data).context("cannot find the data folder")?;
+    let known = DataDir::find(&path)?;
+    let remembered = known.as_ref().map(DataDir::devices).transpose()?.flatten();
+    let settings = Settings::resolve(&path, args, file, remembered.as_deref())?;
+    if remembered.is_none() {
+        let mut faults = Faults::default();
+        for fault in storage::config(&settings, &path).folder_faults() {
+            faults.add(&format!("device {}", fault.path.display()), &fault.reason);
+        }
+        faults.into_result()?;
+    }
+    Ok(Start { settings, path, known, remembered })
 }
 
 fn read_config(args: &UpArgs) -> anyhow::Result<ConfigFile> {
     let Some(path) = &args.config else { return Ok(ConfigFile::default()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     ConfigFile::parse(&text).with_context(|| format!("{} is no TOML file of settings", path.display()))
+}
+
+impl Start {
+    /// Takes the folder, making it if it is new.
+    fn prepare(self) -> anyhow::Result<(Settings, Prepared)> {
+        let Self { settings, path, known, remembered } = self;
+        let data_dir = known.map_or_else(|| DataDir::make(&path), Ok)?;
+        let keys = Secrets::open(&path, remembered.is_none())?.access_keys()?;
+        let devices = match remembered {
+            Some(devices) => devices,
+            None => remember_devices(&data_dir, &settings)?,
+        };
+        Ok((settings, Prepared { data_dir: Arc::new(data_dir), devices, keys }))
+    }
 }
 
 fn remember_devices(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<Vec<DeviceSection>> {
@@ -78,18 +125,14 @@ fn remember_devices(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<V
     Ok(devices)
 }
 
-async fn serve(
-    settings: Settings,
-    data_dir: Arc<DataDir>,
-    devices: Vec<DeviceSection>,
-    keys: Vec<AccessKey>,
-    metrics: PrometheusHandle,
-) -> anyhow::Result<()> {
+async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = stop::Signals::listen().context("cannot listen for signals")?;
     let tasks = TaskGroup::new();
-    let s3_port = Server::bind(settings.address(Service::S3)).await?;
-    let metrics_port = Server::bind(settings.address(Service::Metrics)).await?;
-    let admin_socket = admin::bind(data_dir.path()).context("cannot open the admin socket")?;
+    let s3_port = Server::bind(start.settings.address(Service::S3)).await?;
+    let metrics_port = Server::bind(start.settings.address(Service::Metrics)).await?;
+    let (settings, Prepared { data_dir, devices, keys }) = start.prepare()?;
+    let admin_socket = admin::bind(data_dir.path())
+        .with_context(|| format!("cannot open the admin socket in {}", data_dir.path().display()))?;
 
     let small = Limits { connections_max: SMALL_CONNECTIONS_MAX, ..settings.limits.clone() };
     telemetry::keep_up(&metrics, &tasks);
@@ -98,6 +141,10 @@ async fn serve(
     let metrics_server = Server::start("metrics", metrics_port, small.clone(), &tasks, move |request| {
         answers.clone().handle(request)
     });
+    let service = AdminService::new(Arc::clone(&data_dir), tasks.clone());
+    let operator = service.clone();
+    let admin_server =
+        Server::start("admin", admin_socket, small, &tasks, move |request| operator.clone().handle(request));
 
     let opened = storage::open(&settings, data_dir.path(), &tasks);
     // A signal during a long recovery stops the process at once: opening always replays, so nothing is lost.
@@ -118,24 +165,22 @@ async fn serve(
     let endpoints: Vec<Endpoint> = [("s3", Service::S3), ("metrics", Service::Metrics)]
         .map(|(name, service)| Endpoint { service: name.to_owned(), url: settings.url(service) })
         .into();
-    let service = AdminService::new(
+    service.set_running(Running::new(
         storage.node.clone(),
-        Arc::clone(&data_dir),
         devices,
         endpoints.clone(),
-        tasks.clone(),
-    );
-    let admin_server =
-        Server::start("admin", admin_socket, small, &tasks, move |request| service.clone().handle(request));
-
-    health.set_ready(storage.node.clone());
+        settings.reserve_bytes,
+    ));
+    let servers = Arc::new([s3_server, metrics_server, admin_server]);
+    health.set_ready(storage.node.clone(), Arc::clone(&servers));
     tracing::info!(url, data = %data_dir.path().display(), "ready");
-    banner::print(&settings, data_dir.path(), &endpoints, data_dir.is_fresh());
+    banner::print(&data_dir, &endpoints, &storage.node.status().await);
 
     signals.stop().await;
     tracing::info!("stopping; a second signal stops at once");
     let stopping = async {
         health.set_stopping();
+        let [s3_server, metrics_server, admin_server] = &*servers;
         s3_server.stop(settings.drain).await;
         admin_server.stop(Duration::from_secs(1)).await;
         storage.node.shutdown().await;
@@ -143,10 +188,12 @@ async fn serve(
         tasks.stop().await;
     };
     tokio::select! {
-        () = stopping => tracing::info!("stopped"),
-        () = signals.stop() => tracing::warn!("stopped at once: the next start replays the log"),
+        () = stopping => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = signals.stop() => bail!("stopped at once by a second signal: the next start replays the log"),
     }
-    Ok(())
 }
 
 fn to_credential(key: &AccessKey) -> Credential {

@@ -16,8 +16,8 @@ pub(super) struct Storage {
     pub(super) objects: ObjectStore,
 }
 
-/// Opens the devices in `settings` and starts their voters and reconcilers.
-pub(super) async fn open(settings: &Settings, data_dir: &Path, tasks: &TaskGroup) -> anyhow::Result<Storage> {
+/// What the storage node is told.
+pub(super) fn config(settings: &Settings, data_dir: &Path) -> NodeConfig {
     let policies = settings.policies.iter().zip(0..);
     let policies =
         policies.map(|(redundancy, id)| Policy::new(id, &redundancy.to_string(), *redundancy)).collect();
@@ -25,6 +25,12 @@ pub(super) async fn open(settings: &Settings, data_dir: &Path, tasks: &TaskGroup
     config.index_memory_bytes = settings.index_memory_bytes;
     config.reserve_bytes = settings.reserve_bytes;
     config.reconcile = settings.reconcile.clone();
+    config
+}
+
+/// Opens the devices in `settings` and starts their voters and reconcilers.
+pub(super) async fn open(settings: &Settings, data_dir: &Path, tasks: &TaskGroup) -> anyhow::Result<Storage> {
+    let config = config(settings, data_dir);
     let node =
         StorageNode::open(config, Arc::new(ObjectModel::new())).await.context("cannot open the storage")?;
     let objects = ObjectStore::new(

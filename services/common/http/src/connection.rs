@@ -36,10 +36,18 @@ impl CoarseClock {
     }
 }
 
+/// Bytes that went over the connections of a port.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+}
+
 /// What the sweeper looks at.
 #[derive(Debug)]
 pub(crate) struct ConnectionState {
     clock: Arc<CoarseClock>,
+    traffic: Arc<Traffic>,
     phase: AtomicU8,
     /// When the phase began.
     since_ms: AtomicU64,
@@ -50,10 +58,11 @@ pub(crate) struct ConnectionState {
 }
 
 impl ConnectionState {
-    pub(crate) fn new(clock: Arc<CoarseClock>) -> Self {
+    pub(crate) fn new(clock: Arc<CoarseClock>, traffic: Arc<Traffic>) -> Self {
         let now = clock.now_ms();
         Self {
             clock,
+            traffic,
             phase: AtomicU8::new(Phase::Idle as u8),
             since_ms: AtomicU64::new(now),
             moved_ms: AtomicU64::new(now),
@@ -97,6 +106,7 @@ impl ConnectionState {
 
     fn did_read(&self, bytes: usize) {
         self.moved();
+        self.traffic.received.fetch_add(bytes as u64, Ordering::Relaxed);
         if bytes > 0 && self.phase() == Phase::Idle {
             self.enter(Phase::Head);
         }
@@ -150,8 +160,9 @@ impl<T> NotedStream<T> {
 
     fn note_write(&self, polled: &Poll<io::Result<usize>>) {
         self.state.write_waits.store(polled.is_pending(), Ordering::Relaxed);
-        if matches!(polled, Poll::Ready(Ok(1..))) {
+        if let Poll::Ready(Ok(bytes @ 1..)) = polled {
             self.state.moved();
+            self.state.traffic.sent.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
     }
 }

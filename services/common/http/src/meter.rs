@@ -1,6 +1,9 @@
 //! Figures of one port. Counted in plain atomics and published by the sweeper, so a request pays a few adds.
 
+use crate::connection::Traffic;
 use metrics::{Counter, Gauge};
+use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -27,10 +30,12 @@ struct Counts {
 
 /// The counts of a port and the handles under which they are published.
 pub(crate) struct Meter {
+    port: &'static str,
     counts: Counts,
+    pub(crate) traffic: Arc<Traffic>,
     by_class: [Counter; 5],
-    by_latency: Vec<Counter>,
-    latency_sum_us: Counter,
+    received: Counter,
+    sent: Counter,
     accepted: Counter,
     closed: [Counter; 3],
     open: Gauge,
@@ -38,19 +43,17 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(port: &'static str) -> Self {
-        let bound = |at: usize| BOUNDS_US.get(at).map_or_else(|| "+Inf".to_owned(), |us| seconds_text(*us));
+        let bytes = |way| metrics::counter!("ringfort_http_bytes_total", "port" => port, "direction" => way);
         let closed = |why| metrics::counter!("ringfort_http_closed_total", "port" => port, "why" => why);
         Self {
+            port,
             counts: Counts::default(),
+            traffic: Arc::default(),
             by_class: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(
                 |class| metrics::counter!("ringfort_http_requests_total", "port" => port, "class" => class),
             ),
-            by_latency: (0..=BOUNDS_US.len())
-                .map(|at| {
-                    metrics::counter!("ringfort_http_request_seconds_bucket", "port" => port, "le" => bound(at))
-                })
-                .collect(),
-            latency_sum_us: metrics::counter!("ringfort_http_request_us_sum", "port" => port),
+            received: bytes("received"),
+            sent: bytes("sent"),
             accepted: metrics::counter!("ringfort_http_connections_accepted_total", "port" => port),
             closed: ["slow_head", "idle", "stalled"].map(closed),
             open: metrics::gauge!("ringfort_http_connections_open", "port" => port),
@@ -81,12 +84,8 @@ impl Meter {
         for (count, handle) in self.counts.by_class.iter().zip(&self.by_class) {
             handle.absolute(load(count));
         }
-        let mut up_to = 0;
-        for (count, handle) in self.counts.by_latency.iter().zip(&self.by_latency) {
-            up_to += load(count);
-            handle.absolute(up_to);
-        }
-        self.latency_sum_us.absolute(load(&self.counts.latency_us));
+        self.received.absolute(load(&self.traffic.received));
+        self.sent.absolute(load(&self.traffic.sent));
         self.accepted.absolute(load(&self.counts.accepted));
         for (count, handle) in self.counts.closed.iter().zip(&self.closed) {
             handle.absolute(load(count));
@@ -95,6 +94,51 @@ impl Meter {
     }
 }
 
+impl Meter {
+    /// Name of the histogram of request times.
+    pub(crate) const SECONDS: &'static str = "ringfort_http_request_seconds";
+
+    /// The histogram of request times in Prometheus's text form, whose recorder takes no ready-made buckets.
+    pub(crate) fn write_seconds(&self, out: &mut String) {
+        let (name, port) = (Self::SECONDS, self.port);
+        let mut up_to = 0;
+        let mut line = |text: std::fmt::Arguments<'_>| out.write_fmt(text).expect("writing to a string");
+        for (at, count) in self.counts.by_latency.iter().enumerate() {
+            up_to += count.load(Ordering::Relaxed);
+            let bound = BOUNDS_US.get(at).map_or_else(|| "+Inf".to_owned(), |us| seconds_text(*us));
+            line(format_args!("{name}_bucket{{port=\"{port}\",le=\"{bound}\"}} {up_to}\n"));
+        }
+        let sum = seconds_text(self.counts.latency_us.load(Ordering::Relaxed));
+        line(format_args!("{name}_sum{{port=\"{port}\"}} {sum}\n"));
+        line(format_args!("{name}_count{{port=\"{port}\"}} {up_to}\n"));
+    }
+}
+
 fn seconds_text(us: u64) -> String {
     format!("{}", Duration::from_micros(us).as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_fall_into_buckets_that_add_up() {
+        let meter = Meter::new("s3");
+        for us in [100, 300, 300, 20_000_000] {
+            meter.answered(http::StatusCode::OK, Duration::from_micros(us));
+        }
+        let mut text = String::new();
+        meter.write_seconds(&mut text);
+        for wanted in [
+            r#"ringfort_http_request_seconds_bucket{port="s3",le="0.00025"} 1"#,
+            r#"ringfort_http_request_seconds_bucket{port="s3",le="0.0005"} 3"#,
+            r#"ringfort_http_request_seconds_bucket{port="s3",le="10"} 3"#,
+            r#"ringfort_http_request_seconds_bucket{port="s3",le="+Inf"} 4"#,
+            r#"ringfort_http_request_seconds_sum{port="s3"} 20.0007"#,
+            r#"ringfort_http_request_seconds_count{port="s3"} 4"#,
+        ] {
+            assert!(text.lines().any(|line| line == wanted), "no `{wanted}` in\n{text}");
+        }
+    }
 }

@@ -28,6 +28,12 @@ impl RequestId {
         HeaderValue::from_bytes(&self.digits()).expect("hexadecimal digits are a header value")
     }
 
+    /// The id as a number, by which tasks and log lines carry it.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
     fn digits(self) -> [u8; 16] {
         let mut digits = [0; 16];
         for (place, digit) in digits.iter_mut().enumerate() {

@@ -141,6 +141,19 @@ impl Server {
         self.tasks.stop().await;
     }
 
+    /// The histograms of request times of these ports, in Prometheus's text form.
+    #[must_use]
+    pub fn request_seconds<'a>(servers: impl IntoIterator<Item = &'a Self>) -> String {
+        let name = Meter::SECONDS;
+        let mut text = format!(
+            "# HELP {name} Time from a request's head to the end of its reply.\n# TYPE {name} histogram\n"
+        );
+        for server in servers {
+            server.shared.sweeper.meter.write_seconds(&mut text);
+        }
+        text
+    }
+
     /// Connections open now.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -203,7 +216,7 @@ where
         response
     } else {
         request.extensions_mut().insert(id);
-        service(request).await.map(Some)
+        ringfort_runtime::with_request(id.number(), service(request)).await.map(Some)
     };
     let (mut head, body) = response.into_parts();
     if shared.stopping.load(Ordering::Relaxed) {

@@ -34,7 +34,8 @@ impl Sweeper {
     }
 
     pub(crate) fn add(&self, id: u64) -> Arc<ConnectionState> {
-        let state = Arc::new(ConnectionState::new(Arc::clone(&self.clock)));
+        let (clock, traffic) = (Arc::clone(&self.clock), Arc::clone(&self.meter.traffic));
+        let state = Arc::new(ConnectionState::new(clock, traffic));
         self.meter.accepted();
         self.open().insert(id, Entry { state: Arc::clone(&state), task: None });
         state

@@ -1,5 +1,6 @@
 //! A group of tasks with one owner.
 
+use crate::request::{current_request, with_request, within_request};
 use std::future::Future;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,13 +26,17 @@ impl TaskGroup {
         Self { tracker: TaskTracker::new(), stop: self.stop.child_token() }
     }
 
-    /// Runs `task` to its end; it watches [`Self::stopping`] if it is long. Panics outside a tokio runtime.
+    /// Runs `task` to its end, on behalf of the caller's request if there is one; it watches [`Self::stopping`] if it is
+    /// long. Panics outside a tokio runtime.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn(task)
+        match current_request() {
+            Some(request) => self.tracker.spawn(with_request(request, task)),
+            None => self.tracker.spawn(task),
+        }
     }
 
     /// Runs `task` until it ends or the group stops, whichever is first: only for tasks that are cancel-safe.
@@ -44,13 +49,16 @@ impl TaskGroup {
         self.tracker.spawn(async move { stop.run_until_cancelled(task).await })
     }
 
-    /// Runs blocking work on tokio's blocking pool, owned by this group.
+    /// Runs blocking work on tokio's blocking pool, owned by this group, on behalf of the caller's request if there is one.
     pub fn spawn_blocking<F, T>(&self, work: F) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        self.tracker.spawn_blocking(work)
+        match current_request() {
+            Some(request) => self.tracker.spawn_blocking(move || within_request(request, work)),
+            None => self.tracker.spawn_blocking(work),
+        }
     }
 
     /// The token that is cancelled when the group stops.
@@ -64,5 +72,24 @@ impl TaskGroup {
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_work_for_the_request_they_were_started_by() {
+        let group = TaskGroup::new();
+        assert_eq!(group.spawn(async { current_request() }).await.unwrap(), None);
+        let inner = group.clone();
+        let (task, blocking) = with_request(7, async move {
+            let task = inner.spawn(async { current_request() }).await.unwrap();
+            (task, inner.spawn_blocking(current_request).await.unwrap())
+        })
+        .await;
+        assert_eq!((task, blocking), (Some(7), Some(7)));
+        group.stop().await;
     }
 }

@@ -19,17 +19,22 @@ POLICY ?= replicated:3
 # More flags for `ringfort up`, such as ARGS="--bind 0.0.0.0 --public-host storage.lan".
 ARGS ?=
 
+# What `make fuzz` runs, all targets when none is named, and for how long each.
+FUZZ_TARGETS ?=
+FUZZ_SECONDS ?= 600
+
 # Where `make bench` puts its data: on the disk to measure.
 BENCH_DATA ?= $(RINGFORT_CACHE)/bench
 
 RINGFORT := $(CARGO_TARGET_DIR)/release/ringfort
 
-.PHONY: help up build test test-nightly acceptance bench fmt lint prepare-build prepare-test trim
+.PHONY: help up build test test-nightly acceptance fuzz bench fmt lint prepare-build prepare-test trim
 
 help:
 	@echo "make up            build and start Ringfort in the foreground (DATA=, DEVICES=, POLICY=, ARGS=)"
 	@echo "make test          every check and test but the nightly ones"
 	@echo "make test-nightly  all tests, the long ones too, with more random cases"
+	@echo "make fuzz          every decoder on changing inputs (FUZZ_SECONDS=, FUZZ_TARGETS=)"
 	@echo "make bench         measure, and write docs/benchmarks.md"
 	@echo "make fmt, lint     format; format check and lints"
 
@@ -58,18 +63,23 @@ lint: prepare-test
 	cargo deny --log-level error --offline --config .deny.toml check bans licenses sources
 
 # The runner's own summary closes the output.
+# The fuzz crate is named so that the others are built once, with its features, and not again for the tests.
 test: lint trim
-	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench -p ringfort-fuzz
 	cargo nextest run --release --locked --workspace
 
 test-nightly: lint trim
-	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench -p ringfort-fuzz
 	PROPTEST_CASES=$${PROPTEST_CASES:-2000} cargo nextest run --release --locked --workspace --profile nightly
 
 # Only the tests of the built binary with real clients.
 acceptance: prepare-test trim
 	cargo build --release --locked -p ringfort-appliance
 	cargo nextest run --release --locked -p ringfort-acceptance
+
+# Keeps what it learned in tests/fuzz/corpus, which `make test` replays.
+fuzz: prepare-build trim
+	tests/fuzz/run "$(FUZZ_SECONDS)" $(FUZZ_TARGETS)
 
 bench: prepare-build trim
 	cargo build --release --locked -p ringfort-appliance -p ringfort-bench

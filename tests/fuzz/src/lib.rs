@@ -18,6 +18,8 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "engine_records", run: engine_records },
+    Target { name: "engine_extents", run: engine_extents },
     Target { name: "ring", run: ring },
     Target { name: "codec", run: codec },
     Target { name: "object_records", run: object_records },
@@ -25,6 +27,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "meta_entries", run: meta_entries },
     Target { name: "meta_system", run: meta_system },
     Target { name: "node", run: node },
+    Target { name: "s3_auth", run: s3_auth },
+    Target { name: "s3_chunked", run: s3_chunked },
+    Target { name: "s3_xml", run: s3_xml },
+    Target { name: "s3_headers", run: s3_headers },
     Target { name: "appliance", run: appliance },
 ];
 
@@ -32,6 +38,23 @@ pub const TARGETS: &[Target] = &[
 #[must_use]
 pub fn target(name: &str) -> Option<Target> {
     TARGETS.iter().copied().find(|target| target.name == name)
+}
+
+fn engine_records(bytes: &[u8]) {
+    ringfort_engine::fuzzing::record_header(bytes);
+    ringfort_engine::fuzzing::chunk_meta(bytes);
+    ringfort_engine::fuzzing::chunk_entry(bytes);
+    ringfort_engine::fuzzing::tomb(bytes);
+    ringfort_engine::fuzzing::target(bytes);
+    ringfort_engine::fuzzing::raft_table(bytes);
+    ringfort_engine::fuzzing::format_file(bytes);
+    ringfort_engine::fuzzing::extent_header(bytes);
+    ringfort_engine::fuzzing::index_keys(bytes);
+}
+
+fn engine_extents(bytes: &[u8]) {
+    ringfort_engine::fuzzing::extent_scan(bytes);
+    ringfort_engine::fuzzing::recovery(bytes);
 }
 
 fn ring(bytes: &[u8]) {
@@ -72,6 +95,27 @@ fn meta_system(bytes: &[u8]) {
 fn node(bytes: &[u8]) {
     ringfort_storage_node::fuzzing::identities(bytes);
     ringfort_storage_node::fuzzing::cluster_map(bytes);
+}
+
+fn s3_auth(bytes: &[u8]) {
+    ringfort_s3::fuzzing::authorization_header(bytes);
+    ringfort_s3::fuzzing::presigned_query(bytes);
+    ringfort_s3::fuzzing::request_head(bytes);
+    ringfort_s3::fuzzing::dates(bytes);
+}
+
+fn s3_chunked(bytes: &[u8]) {
+    ringfort_s3::fuzzing::aws_chunked(bytes);
+}
+
+fn s3_xml(bytes: &[u8]) {
+    ringfort_s3::fuzzing::xml_documents(bytes);
+}
+
+fn s3_headers(bytes: &[u8]) {
+    ringfort_s3::fuzzing::ranges_and_conditions(bytes);
+    ringfort_s3::fuzzing::object_headers(bytes);
+    ringfort_s3::fuzzing::request_target(bytes);
 }
 
 fn appliance(bytes: &[u8]) {

@@ -15,7 +15,7 @@ pub(crate) const CREDENTIAL: &str =
 
 /// The signature of [`get_example`].
 pub(crate) const GET_SIGNATURE: &str = "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41";
-/// The signature of [`PRESIGNED`].
+/// The signature of the presigned request.
 pub(crate) const PRESIGNED_SIGNATURE: &str =
     "aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";
 
@@ -67,6 +67,7 @@ pub(crate) fn get_example() -> Parts {
     )
 }
 
+#[cfg(test)]
 pub(crate) const PRESIGNED: &str = "/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524\
     %2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20130524T000000Z&X-Amz-Expires=86400&X-Amz-SignedHeaders=host\
     &X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404";

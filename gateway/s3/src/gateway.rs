@@ -114,7 +114,7 @@ impl S3Gateway {
     /// Everything that is decided by the head of the request alone.
     fn admit(
         &self,
-        parts: Parts,
+        mut parts: Parts,
         body: RequestBody,
         operation: &mut Option<Operation>,
     ) -> Result<(Operation, Call, CallBody), S3Error> {
@@ -126,6 +126,9 @@ impl S3Gateway {
         let known = authenticate(&parts, &target, &*self.inner.credentials, rules)?;
 
         let query = known.query.as_ref().unwrap_or(&target.query);
+        if known.presigned {
+            headers::take_from_query(&mut parts.headers, query)?;
+        }
         let found = route(&parts.method, target.bucket(), target.key(), query, &parts.headers)?;
         *operation = Some(found);
         if let Some(bucket) = target.bucket() {

@@ -1,6 +1,7 @@
 //! What the headers of a request say about an object, and back.
 
 use crate::error::{ErrorCode, S3Error};
+use crate::target::Query;
 use http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES, HeaderName,
 };
@@ -53,6 +54,42 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), S3Error> {
         None | Some("STANDARD") => Ok(()),
         Some(_) => Err(ErrorCode::InvalidStorageClass.into()),
     }
+}
+
+/// Parameters of a presigned request that are no headers, and the checksums: SDKs that sign a URL before there is a body
+/// put the checksum of an empty one there, which AWS ignores.
+fn stays_in_query(name: &str) -> bool {
+    const SIGNATURE: [&str; 9] = [
+        "x-amz-algorithm",
+        "x-amz-content-sha256",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-security-token",
+        "x-amz-sdk-checksum-algorithm",
+        "x-amz-signature",
+        "x-amz-signedheaders",
+    ];
+    SIGNATURE.contains(&name) || (name.starts_with("x-amz-checksum-") && name != "x-amz-checksum-mode")
+}
+
+/// Turns the `x-amz-*` parameters of a presigned request into the headers that they stand for: SDKs sign such headers
+/// there, so that whoever uses the URL need not send them.
+pub(crate) fn take_from_query(headers: &mut HeaderMap, query: &Query) -> Result<(), S3Error> {
+    for (name, value) in query.pairs() {
+        if !name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-")) {
+            continue;
+        }
+        let name = name.to_ascii_lowercase();
+        if stays_in_query(&name) {
+            continue;
+        }
+        let refused = || S3Error::argument("query", &name, "The parameter is no header.");
+        let value = HeaderValue::from_str(value).map_err(|_| refused())?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
+        headers.entry(name).or_insert(value);
+    }
+    Ok(())
 }
 
 /// Refuses a head that is larger than allowed.
@@ -113,12 +150,15 @@ fn metadata(headers: &HeaderMap) -> Result<Vec<(String, String)>, S3Error> {
 }
 
 fn without_aws_chunked(value: &str) -> String {
+    if !value.contains("aws-chunked") {
+        return value.to_owned();
+    }
     let kept: Vec<&str> = value
         .split(',')
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && *coding != "aws-chunked")
         .collect();
-    kept.join(",")
+    kept.join(", ")
 }
 
 /// Puts an object's attributes into a reply.
@@ -135,6 +175,16 @@ pub(crate) fn push_attributes(out: &mut HeaderMap, attributes: &Attributes) {
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
             out.insert(name, value);
         }
+    }
+}
+
+/// Whether the value of an `If-Range` header names an object with this tag or time of its last change.
+pub(crate) fn is_of(validator: &HeaderValue, etag: ETag, modified_s: u64) -> bool {
+    let Ok(text) = validator.to_str() else { return false };
+    match httpdate::parse_http_date(text) {
+        Ok(date) => date.duration_since(std::time::UNIX_EPOCH).is_ok_and(|date| date.as_secs() == modified_s),
+        // A weak tag never vouches for single bytes.
+        Err(_) => !text.starts_with("W/") && parse_etag(text.trim()) == Some(etag),
     }
 }
 
@@ -252,7 +302,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("content-type", "text/plain"),
-            ("content-encoding", "aws-chunked, gzip"),
+            ("content-encoding", "deflate, gzip, aws-chunked"),
             ("cache-control", "no-store"),
             ("x-amz-meta-colour", "blue"),
             ("x-amz-meta-colour", "green"),
@@ -263,11 +313,50 @@ mod tests {
         assert_eq!(attributes.metadata, [("colour".to_owned(), "blue,green".to_owned())]);
         let mut out = HeaderMap::new();
         push_attributes(&mut out, &attributes);
-        assert_eq!(out["content-encoding"], "gzip");
+        assert_eq!(out["content-encoding"], "deflate, gzip");
+        assert_eq!(without_aws_chunked("br,gzip"), "br,gzip");
+        assert_eq!(without_aws_chunked("aws-chunked"), "");
         assert_eq!(out["x-amz-meta-colour"], "blue,green");
 
         headers.insert("x-amz-meta-long", HeaderValue::from_str(&"x".repeat(2048)).expect("value"));
         assert_eq!(super::attributes(&headers).expect_err("large").code(), ErrorCode::MetadataTooLarge);
+    }
+
+    #[test]
+    fn a_range_counts_for_the_object_it_was_begun_with() {
+        let etag: ETag = "0123456789abcdef0123456789abcdef".parse().expect("a tag");
+        let check = |text, expected| {
+            assert_eq!(is_of(&HeaderValue::from_static(text), etag, 1_369_353_600), expected, "{text}");
+        };
+        check("\"0123456789abcdef0123456789abcdef\"", true);
+        check("\"0123456789abcdef0123456789abcdee\"", false);
+        check("W/\"0123456789abcdef0123456789abcdef\"", false);
+        check("Fri, 24 May 2013 00:00:00 GMT", true);
+        check("Fri, 24 May 2013 00:00:01 GMT", false);
+        check("", false);
+    }
+
+    #[test]
+    fn presigned_parameters_stand_for_headers() {
+        let query = "X-Amz-Meta-Colour=blue&x-amz-acl=private&X-Amz-Signature=s&x-amz-checksum-crc32=AAAAAA%3D%3D\
+            &x-amz-checksum-mode=ENABLED&prefix=x&x-amz-meta-sent=no&\u{e4}x-amz=1";
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-meta-sent", HeaderValue::from_static("yes"));
+        take_from_query(&mut headers, &Query::parse(query, false).expect("a query")).expect("headers");
+        let mut names: Vec<_> =
+            headers.iter().map(|(n, v)| format!("{n}={}", v.to_str().expect("text"))).collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [
+                "x-amz-acl=private",
+                "x-amz-checksum-mode=ENABLED",
+                "x-amz-meta-colour=blue",
+                "x-amz-meta-sent=yes"
+            ]
+        );
+        let bad = Query::parse("x-amz-meta-a=b%0Ac", false).expect("a query");
+        assert!(take_from_query(&mut headers, &bad).is_err());
     }
 
     #[test]

@@ -21,12 +21,14 @@ fn bucket_is_valid(name: &str) -> bool {
         && bytes.iter().all(|&b| edge(b) || b == b'-' || b == b'.')
         && edge(bytes[0])
         && edge(bytes[bytes.len() - 1])
-        && !name.contains("..")
+        && !["..", ".-", "-."].iter().any(|pair| name.contains(pair))
         && !looks_like_ipv4(name)
         && !name.starts_with("xn--")
         && !name.starts_with("sthree-")
         && !name.ends_with("-s3alias")
         && !name.ends_with("--ol-s3")
+        && !name.ends_with("--x-s3")
+        && !name.ends_with("--table-s3")
 }
 
 fn looks_like_ipv4(name: &str) -> bool {
@@ -72,7 +74,7 @@ mod tests {
         }
         for bad in [
             "", "ab", "Abc", "a_b", "-abc", "abc-", ".abc", "abc.", "a..b", "10.0.0.1", "xn--abc", "a/b",
-            "föö",
+            "föö", "sthree-a", "a--x-s3", "a.-b", "a-.b",
         ] {
             assert_eq!(check_bucket(bad).expect_err(bad).code(), ErrorCode::InvalidBucketName, "{bad}");
         }

@@ -139,8 +139,35 @@ url = s3.generate_presigned_url("put_object", Params={"Bucket": "tour", "Key": "
 urllib.request.urlopen(urllib.request.Request(url, data=b"by url", method="PUT"))
 assert s3.get_object(Bucket="tour", Key="presigned")["Body"].read() == b"by url"
 
-step("what is not there says so")
-refused(("NotImplemented",), s3.get_bucket_website, Bucket="tour")
+step("integrity")
+refused(("BadDigest",), s3.put_object, Bucket="tour", Key="bad", Body=b"x", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
+refused(("InvalidDigest",), s3.put_object, Bucket="tour", Key="bad", Body=b"x", ContentMD5="AAAA")
+refused(("404", "NoSuchKey"), s3.head_object, Bucket="tour", Key="bad")
+
+step("completing under conditions, and again")
+parts = []
+upload = s3.create_multipart_upload(Bucket="tour", Key="twice", ChecksumAlgorithm="CRC32")["UploadId"]
+for number, text in ((1, b"x" * (5 << 20)), (2, b"end")):
+    part = s3.upload_part(Bucket="tour", Key="twice", UploadId=upload, PartNumber=number, Body=text)
+    parts.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]})
+complete = {"Bucket": "tour", "Key": "twice", "UploadId": upload, "MultipartUpload": {"Parts": parts}}
+refused(("NoSuchKey",), s3.complete_multipart_upload, IfMatch=put["ETag"], **complete)
+refused(("InvalidPartOrder",), s3.complete_multipart_upload, **{**complete, "MultipartUpload": {"Parts": parts[::-1]}})
+done = s3.complete_multipart_upload(IfNoneMatch="*", **complete)
+again = s3.complete_multipart_upload(IfNoneMatch="*", **complete)
+assert (done["ETag"], done["ChecksumCRC32"]) == (again["ETag"], again["ChecksumCRC32"]), (done, again)
+assert s3.head_object(Bucket="tour", Key="twice", ChecksumMode="ENABLED")["ChecksumCRC32"] == done["ChecksumCRC32"]
+count = s3.get_object_attributes(Bucket="tour", Key="twice", ObjectAttributes=["ObjectParts", "ObjectSize"])
+assert (count["ObjectParts"]["TotalPartsCount"], count["ObjectSize"]) == (2, (5 << 20) + 3), count
+assert s3.get_object(Bucket="tour", Key="twice", Range="bytes=5242879-")["Body"].read() == b"xend"
+
+step("what is not set says so, what is not there too")
+refused(("NoSuchWebsiteConfiguration",), s3.get_bucket_website, Bucket="tour")
+refused(("NoSuchTagSet",), s3.get_bucket_tagging, Bucket="tour")
+assert s3.get_object_tagging(Bucket="tour", Key="fresh")["TagSet"] == []
+assert s3.get_bucket_location(Bucket="tour")["LocationConstraint"] is None
+refused(("NotImplemented",), s3.put_object_tagging, Bucket="tour", Key="fresh", Tagging={"TagSet": []})
+refused(("NotImplemented",), s3.list_bucket_analytics_configurations, Bucket="tour")
 
 step("delete many")
 pages = s3.get_paginator("list_objects_v2").paginate(Bucket="tour")

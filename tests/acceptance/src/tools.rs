@@ -84,6 +84,13 @@ impl Tool {
         self
     }
 
+    /// A variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Runs it and returns its standard output.
     ///
     /// # Errors

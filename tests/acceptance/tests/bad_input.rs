@@ -147,7 +147,7 @@ async fn each_gets_a_clear_answer_and_nothing_is_stored() {
         (malformed.status.as_u16(), malformed.element("Code").as_deref()),
         (400, Some("MalformedXML"))
     );
-    let website = connection.call("GET", "/bad", &[("website", "")], Bytes::new()).await.unwrap();
+    let website = connection.call("GET", "/bad", &[("analytics", "")], Bytes::new()).await.unwrap();
     assert_eq!(website.status, 501, "{}", website.text());
     assert_eq!(connection.list("bad").await.unwrap(), Vec::<String>::new(), "something bad was stored");
     drop(connection);

@@ -38,7 +38,7 @@ pub(crate) struct Claim<'a> {
 impl<'a> Claim<'a> {
     /// Finds the claim of a request; `None` if it is anonymous.
     pub(crate) fn find(parts: &'a Parts, query: &'a Query) -> Result<Option<Self>, S3Error> {
-        let header = parts.headers.get(AUTHORIZATION);
+        let header = parts.headers.get(AUTHORIZATION).filter(|value| !value.is_empty());
         let in_query =
             query.has("X-Amz-Algorithm") || query.has("X-Amz-Signature") || query.has("X-Amz-Credential");
         match header {

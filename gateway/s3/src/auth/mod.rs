@@ -29,6 +29,8 @@ pub(crate) struct Authenticated {
     pub(crate) payload: Payload,
     /// The query as it was signed, where that differs from how it was read at first.
     pub(crate) query: Option<Query>,
+    /// The signature was in the query.
+    pub(crate) presigned: bool,
 }
 
 /// What verification needs beside the request.
@@ -62,7 +64,7 @@ pub(crate) fn authenticate(
     let hash = payload::signed_hash(parts, &claim)?;
     let query = resign::verify(parts, target, &claim, &credential, hash)?;
     let payload = Payload::from_claim(hash, &claim, &credential)?;
-    Ok(Authenticated { credential, payload, query })
+    Ok(Authenticated { credential, payload, query, presigned: claim.is_presigned() })
 }
 
 #[cfg(test)]

@@ -20,18 +20,14 @@ pub(crate) async fn read_small(
     if http_body::Body::is_end_stream(&body) && !headers.contains_key("content-length") {
         return Ok(Bytes::new());
     }
-    let plan = UploadPlan::new(headers, payload, bytes_max as u64).map_err(|error| match error.code() {
-        ErrorCode::EntityTooLarge => ErrorCode::MaxMessageLengthExceeded.into(),
-        _ => error,
-    })?;
-    let mut whole = BytesMut::with_capacity(usize::try_from(plan.size).unwrap_or(0).min(bytes_max));
+    let plan = UploadPlan::new(headers, payload, bytes_max as u64).map_err(of_message)?;
+    let mut whole =
+        BytesMut::with_capacity(usize::try_from(plan.size.unwrap_or(0)).unwrap_or(0).min(bytes_max));
     let (mut upload, _) = plan.open(body, None);
     while let Some(piece) = upload.next().await {
         let piece = piece.map_err(|error| {
-            error
-                .downcast_ref::<S3Error>()
-                .cloned()
-                .unwrap_or_else(|| S3Error::from(ErrorCode::IncompleteBody))
+            let error = error.downcast_ref::<S3Error>().cloned();
+            of_message(error.unwrap_or_else(|| ErrorCode::IncompleteBody.into()))
         })?;
         whole.extend_from_slice(&piece);
     }
@@ -40,6 +36,11 @@ pub(crate) async fn read_small(
         return Err(ErrorCode::BadDigest.into());
     }
     Ok(whole.freeze())
+}
+
+/// What is too large is no object here.
+fn of_message(error: S3Error) -> S3Error {
+    if error.code() == ErrorCode::EntityTooLarge { ErrorCode::MaxMessageLengthExceeded.into() } else { error }
 }
 
 /// Whether something vouches for the integrity of the body, which DeleteObjects demands.

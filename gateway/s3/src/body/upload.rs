@@ -21,8 +21,9 @@ use std::task::{Context, Poll, ready};
 /// What is known about a body from the head of its request.
 #[derive(Debug)]
 pub(crate) struct UploadPlan {
-    /// Bytes of the object.
-    pub(crate) size: u64,
+    /// Bytes of the object; not known of a plain chunked transfer.
+    pub(crate) size: Option<u64>,
+    bytes_max: u64,
     /// What the client says about its checksum.
     pub(crate) declared: Declared,
     /// What the body must hash to, by `Content-MD5`.
@@ -34,10 +35,8 @@ impl UploadPlan {
     /// Reads the head; everything that can be refused without the body is.
     pub(crate) fn new(headers: &HeaderMap, payload: Payload, bytes_max: u64) -> Result<Self, S3Error> {
         let size = body_size(headers, &payload)?;
-        if size > bytes_max {
-            return Err(S3Error::from(ErrorCode::EntityTooLarge)
-                .detail("ProposedSize", size.to_string())
-                .detail("MaxSizeAllowed", bytes_max.to_string()));
+        if let Some(size) = size.filter(|size| *size > bytes_max) {
+            return Err(too_large(bytes_max).detail("ProposedSize", size.to_string()));
         }
         let declared = Declared::from_headers(headers)?;
         if declared.in_trailer && !matches!(payload, Payload::Chunked { trailer: true, .. }) {
@@ -46,7 +45,7 @@ impl UploadPlan {
                 "x-amz-trailer needs a payload with trailers (x-amz-content-sha256: STREAMING-...-TRAILER).",
             ));
         }
-        Ok(Self { size, declared, md5: content_md5(headers)?, payload })
+        Ok(Self { size, bytes_max, declared, md5: content_md5(headers)?, payload })
     }
 
     /// The stream of the object's bytes, and where its checksum will be once it has ended: computed by the declared
@@ -63,7 +62,9 @@ impl UploadPlan {
             body,
             framing,
             input: Bytes::new(),
-            left: self.size,
+            left: self.size.unwrap_or(self.bytes_max),
+            size_known: self.size.is_some(),
+            bytes_max: self.bytes_max,
             sha256,
             checksum: algorithm.map(|a| (a, Hasher::new(a))),
             declared: self.declared,
@@ -74,19 +75,30 @@ impl UploadPlan {
     }
 }
 
-fn body_size(headers: &HeaderMap, payload: &Payload) -> Result<u64, S3Error> {
+fn too_large(bytes_max: u64) -> S3Error {
+    S3Error::from(ErrorCode::EntityTooLarge).detail("MaxSizeAllowed", bytes_max.to_string())
+}
+
+fn body_size(headers: &HeaderMap, payload: &Payload) -> Result<Option<u64>, S3Error> {
     let name = match payload {
         Payload::Chunked { .. } => "x-amz-decoded-content-length",
         Payload::Unsigned | Payload::Sha256(_) => CONTENT_LENGTH.as_str(),
     };
     let Some(size) = headers.get(name) else {
-        // A body-less request of hyper's client has neither header; a chunked transfer has no length to hold it to.
-        let bodyless = !headers.contains_key(TRANSFER_ENCODING)
-            && matches!(payload, Payload::Sha256(empty) if *empty == EMPTY);
-        return if bodyless { Ok(0) } else { Err(ErrorCode::MissingContentLength.into()) };
+        let chunked = headers.contains_key(TRANSFER_ENCODING);
+        return match payload {
+            // The end of a chunked transfer says that nothing is missing.
+            Payload::Unsigned | Payload::Sha256(_) if chunked => Ok(None),
+            // A body-less request of hyper's client has neither header.
+            Payload::Sha256(empty) if *empty == EMPTY => Ok(Some(0)),
+            _ => Err(ErrorCode::MissingContentLength.into()),
+        };
     };
-    let size = size.to_str().ok().and_then(|size| size.parse().ok());
-    size.ok_or_else(|| S3Error::argument("content-length", "", "The content length is no number."))
+    let digits = size.to_str().ok().filter(|size| size.bytes().all(|b| b.is_ascii_digit()));
+    digits
+        .and_then(|size| size.parse().ok())
+        .map(Some)
+        .ok_or_else(|| S3Error::argument("content-length", "", "The content length is no number."))
 }
 
 /// SHA-256 of nothing.
@@ -109,7 +121,10 @@ pub(crate) struct Upload {
     body: RequestBody,
     framing: Option<ChunkedDecoder>,
     input: Bytes,
+    /// Bytes that may yet come; must, if the size is known.
     left: u64,
+    size_known: bool,
+    bytes_max: u64,
     sha256: Option<(Sha256, [u8; 32])>,
     checksum: Option<(Algorithm, Hasher)>,
     declared: Declared,
@@ -143,7 +158,11 @@ impl Upload {
 
     fn take(&mut self, piece: &Bytes) -> Result<(), S3Error> {
         self.left = self.left.checked_sub(piece.len() as u64).ok_or_else(|| {
-            S3Error::with(ErrorCode::IncompleteBody, "The body is longer than its announced length.")
+            if self.size_known {
+                S3Error::with(ErrorCode::IncompleteBody, "The body is longer than its announced length.")
+            } else {
+                too_large(self.bytes_max)
+            }
         })?;
         if let Some((digest, _)) = &mut self.sha256 {
             digest.update(piece);
@@ -155,10 +174,14 @@ impl Upload {
     }
 
     fn finish(&mut self) -> Result<(), S3Error> {
-        if self.left > 0 {
+        if self.size_known && self.left > 0 {
             return Err(ErrorCode::IncompleteBody.into());
         }
         let trailers = self.framing.take().map_or(Ok(Vec::new()), ChunkedDecoder::finish)?;
+        if !self.declared.in_trailer && trailers.iter().any(|(name, _)| name.starts_with("x-amz-checksum-")) {
+            // Whoever sends it believes that it is verified.
+            return Err(ErrorCode::MalformedTrailerError.into());
+        }
         if let Some((digest, expected)) = self.sha256.take() {
             let computed: [u8; 32] = digest.finalize().into();
             if computed != expected {

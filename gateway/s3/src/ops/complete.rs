@@ -1,8 +1,9 @@
 //! CompleteMultipartUpload, and the checksum of what was put together.
 
+use super::announced::Announced;
 use super::multipart::{UploadChecksum, upload_of};
 use super::{PAGE_MAX, checksum_type, push_version, refusal, xml_reply};
-use crate::body::checksum::{Algorithm, Declared, Hasher, TYPE, encode};
+use crate::body::checksum::{Algorithm, Hasher, TYPE, encode};
 use crate::body::read_small;
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, CallBody, Reply, S3Gateway};
@@ -11,7 +12,7 @@ use crate::xml::{self, Node, XmlWriter};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::HOST;
-use ringfort_object::{CompleteOptions, CompletePart, PartInfo, PutDone, UploadId};
+use ringfort_object::{CompleteOptions, CompletePart, GetOptions, ObjectError, PartInfo, PutDone, UploadId};
 
 pub(super) const PARTS_MAX: usize = 10_000;
 
@@ -21,19 +22,16 @@ impl S3Gateway {
         let upload = upload_of(call)?;
         let conditions = headers::write_conditions(head)?;
         let must_exist = conditions.if_match.is_some();
+        let announced = Announced::from_headers(head)?;
         // The checksum headers of this request are of the object, not of the document.
-        let declared = Declared::from_headers(head)?;
         let mut document_head = head.clone();
         for algorithm in Algorithm::ALL {
             document_head.remove(algorithm.header());
         }
         let document =
             read_small(&document_head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
-        if document.is_empty() {
-            return Err(ErrorCode::MissingRequestBodyError.into());
-        }
         let named = read_document(&document)?;
-        let checksums = self.object_checksums(call, upload, &named, &declared).await?;
+        let checksums = self.object_checksums(call, upload, &named, &announced).await?;
         let options = CompleteOptions {
             parts: named.into_iter().map(|part| part.part).collect(),
             part_bytes_min: self.inner.config.part_bytes_min,
@@ -53,48 +51,46 @@ impl S3Gateway {
         call: &Call,
         upload: UploadId,
         named: &[NamedPart],
-        declared: &Declared,
+        announced: &Announced,
     ) -> Result<Vec<(String, String)>, S3Error> {
         let mut stored: Vec<PartInfo> = Vec::new();
         let mut after = 0;
-        let checksum = loop {
+        let begun_with = loop {
             let listed = self.inner.objects.list_parts(&call.path(), upload, after, PAGE_MAX).await;
-            let mut page = listed.map_err(|e| refusal(e, call))?;
-            let checksum = UploadChecksum::of(&page.attributes);
+            let mut page = match listed {
+                // Completed before, and the answer got lost: it is given again, if this is still the object.
+                Err(ObjectError::NoSuchUpload) => return Ok(self.checksums_of_object(call).await),
+                listed => listed.map_err(|e| refusal(e, call))?,
+            };
+            let begun_with = UploadChecksum::of(&page.attributes);
             after = page.parts.last().map_or(after, |part| part.number);
             let more = page.truncated && !page.parts.is_empty();
             stored.append(&mut page.parts);
-            match checksum {
-                Some(_) if more => {}
-                checksum => break checksum,
+            if !more || (begun_with.is_none() && announced.is_nothing()) {
+                break begun_with;
             }
         };
-        let Some(checksum) = checksum else { return Ok(Vec::new()) };
-        let Some(sum) = Summed::of(checksum, named, &stored)? else { return Ok(Vec::new()) };
-        let text = sum.text(checksum);
-        if declared.algorithm == Some(checksum.algorithm)
-            && let Some(value) = &declared.value
-            && *value != sum.bytes
-        {
-            return Err(S3Error::with(
-                ErrorCode::BadDigest,
-                format!(
-                    "The {} you specified did not match the calculated checksum.",
-                    checksum.algorithm.name()
-                ),
-            ));
-        }
+        announced.check_size(named, &stored)?;
+        let Some(checksum) = announced.agreed(begun_with)? else { return Ok(Vec::new()) };
+        let text = Summed::of(checksum, named, &stored)?.map(|sum| sum.text(checksum));
+        announced.check_value(text.as_deref())?;
+        let Some(text) = text else { return Ok(Vec::new()) };
         let mut checksums = vec![(checksum.algorithm.stored().to_owned(), text)];
         if checksum.composite {
             checksums.push((TYPE.to_owned(), "COMPOSITE".to_owned()));
         }
         Ok(checksums)
     }
+
+    async fn checksums_of_object(&self, call: &Call) -> Vec<(String, String)> {
+        let found = self.inner.objects.head(&call.path(), GetOptions::default()).await;
+        found.map(|info| info.attributes.checksums).unwrap_or_default()
+    }
 }
 
 /// A part as the client names it.
 pub(super) struct NamedPart {
-    part: CompletePart,
+    pub(super) part: CompletePart,
     checksum: Option<(Algorithm, String)>,
 }
 

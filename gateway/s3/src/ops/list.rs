@@ -34,8 +34,8 @@ impl S3Gateway {
         let token = query.get("continuation-token");
         let start_after = query.get("start-after");
         let marker = match token {
-            Some(token) => decode_token(token)?,
-            None => start_after.unwrap_or_default().to_owned(),
+            Some(token) if !token.is_empty() => decode_token(token)?,
+            _ => start_after.unwrap_or_default().to_owned(),
         };
         let request = request_of(call, marker)?;
         let page = self.page_of(call, &request).await?;

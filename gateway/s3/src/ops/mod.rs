@@ -1,6 +1,7 @@
 //! The operations, one file per kind, and what they share.
 
 mod acl;
+mod announced;
 mod buckets;
 mod complete;
 mod copy;

@@ -122,7 +122,7 @@ impl S3Gateway {
         let (size, md5) = (plan.size, plan.md5);
         let (stream, late) = plan.open(body.body, None);
         let options = PartOptions {
-            size: Some(size),
+            size,
             size_max: Some(size_max),
             md5,
             checksums: Vec::new(),

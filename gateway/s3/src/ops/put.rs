@@ -18,7 +18,7 @@ impl S3Gateway {
         let options = PutOptions {
             attributes: headers::attributes(head)?,
             conditions,
-            size: Some(plan.size),
+            size: plan.size,
             size_max: Some(self.inner.config.put_bytes_max),
             md5: plan.md5,
             late_checksums: None,

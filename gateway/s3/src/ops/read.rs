@@ -12,10 +12,10 @@ use crate::headers;
 use crate::xml::XmlWriter;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, LAST_MODIFIED, RANGE,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, Response, StatusCode};
-use ringfort_object::{GetOptions, ObjectInfo};
+use ringfort_object::{GetOptions, ObjectError, ObjectInfo};
 
 /// Query parameters that replace a header of the reply.
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -29,20 +29,29 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
 
 impl S3Gateway {
     pub(crate) async fn get_object(&self, call: &Call) -> Reply {
-        let options = read_options(call)?;
-        let reader =
-            self.inner.objects.get(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
+        let mut options = read_options(call)?;
+        let mut got = self.inner.objects.get(&call.path(), options.clone()).await;
+        if !range_counts(call, &options, got.as_ref().map(|reader| &reader.info)) {
+            options.range = None;
+            got = self.inner.objects.get(&call.path(), options.clone()).await;
+        }
+        let reader = got.map_err(|e| read_refusal(e, call))?;
         let len = reader.info.range.end - reader.info.range.start;
         let mut response = Response::new(S3Body::object(reader.body, len));
-        push_head(call, &reader.info, &mut response)?;
+        push_head(call, &options, &reader.info, &mut response)?;
         Ok(response)
     }
 
     pub(crate) async fn head_object(&self, call: &Call) -> Reply {
-        let options = read_options(call)?;
-        let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
+        let mut options = read_options(call)?;
+        let mut found = self.inner.objects.head(&call.path(), options.clone()).await;
+        if !range_counts(call, &options, found.as_ref()) {
+            options.range = None;
+            found = self.inner.objects.head(&call.path(), options.clone()).await;
+        }
+        let info = found.map_err(|e| read_refusal(e, call))?;
         let mut response = Response::new(S3Body::empty());
-        push_head(call, &info, &mut response)?;
+        push_head(call, &options, &info, &mut response)?;
         Ok(response)
     }
 
@@ -87,7 +96,8 @@ fn attributes_xml(wanted: &[&str], info: &ObjectInfo) -> String {
     }
     if wanted.contains(&"ObjectParts") && info.parts > 0 {
         xml.open("ObjectParts");
-        xml.plain("TotalPartsCount", info.parts);
+        // `TotalPartsCount` in the documentation, but not on the wire.
+        xml.plain("PartsCount", info.parts);
         xml.close("ObjectParts");
     }
     if wanted.contains(&"StorageClass") {
@@ -116,7 +126,20 @@ fn read_options(call: &Call) -> Result<GetOptions, S3Error> {
     })
 }
 
-fn read_refusal(error: ringfort_object::ObjectError, call: &Call) -> S3Error {
+/// Whether the range asked for counts: under `If-Range`, only if the object still is the one of which the client has a
+/// part. Otherwise it would put pieces of two objects together.
+fn range_counts(call: &Call, options: &GetOptions, found: Result<&ObjectInfo, &ObjectError>) -> bool {
+    let Some(validator) = call.parts.headers.get(IF_RANGE).filter(|_| options.range.is_some()) else {
+        return true;
+    };
+    match found {
+        Ok(info) => headers::is_of(validator, info.etag, info.modified.secs()),
+        Err(ObjectError::RangeNotSatisfiable { .. }) => false,
+        Err(_) => true,
+    }
+}
+
+fn read_refusal(error: ObjectError, call: &Call) -> S3Error {
     let refused = refusal(error, call);
     match (refused.code(), call.query.get("partNumber"), call.parts.headers.get(RANGE)) {
         (ErrorCode::InvalidRange | ErrorCode::InvalidPart, Some(part), _) => {
@@ -130,10 +153,15 @@ fn read_refusal(error: ringfort_object::ObjectError, call: &Call) -> S3Error {
 }
 
 /// Status and headers of a read.
-fn push_head(call: &Call, info: &ObjectInfo, response: &mut Response<S3Body>) -> Result<(), S3Error> {
+fn push_head(
+    call: &Call,
+    options: &GetOptions,
+    info: &ObjectInfo,
+    response: &mut Response<S3Body>,
+) -> Result<(), S3Error> {
     let len = info.range.end - info.range.start;
     let in_part = call.query.has("partNumber");
-    let partial = len > 0 && (in_part || len != info.size || headers::range(&call.parts.headers).is_some());
+    let partial = len > 0 && (in_part || options.range.is_some());
     if partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
@@ -153,7 +181,6 @@ fn push_head(call: &Call, info: &ObjectInfo, response: &mut Response<S3Body>) ->
         out.insert("x-amz-mp-parts-count", HeaderValue::from(info.parts));
     }
     let checksum_mode = call.parts.headers.get("x-amz-checksum-mode").map(HeaderValue::as_bytes);
-    let checksum_mode = checksum_mode.or_else(|| call.query.get("x-amz-checksum-mode").map(str::as_bytes));
     if checksum_mode.is_some_and(|mode| mode.eq_ignore_ascii_case(b"ENABLED")) && !partial {
         push_checksums(out, &info.attributes.checksums);
     }

@@ -121,7 +121,8 @@ async fn bad_heads_are_refused_and_forgotten() {
 
 #[tokio::test]
 async fn a_refusal_reaches_a_client_that_is_still_sending() {
-    let (server, address, _tasks) = start(Limits { stall_timeout: LIMIT, ..short() }).await;
+    let patient = Limits { stall_timeout: LIMIT, idle_timeout: LIMIT, ..short() };
+    let (server, address, _tasks) = start(patient).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     // Answered without a look at the body, of which far more is sent than any socket buffers.
     stream.write_all(b"PUT /refused HTTP/1.1\r\nhost: x\r\ncontent-length: 64000000\r\n\r\n").await.unwrap();

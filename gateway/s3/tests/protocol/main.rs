@@ -1,0 +1,12 @@
+//! The S3 dialect as a client meets it: signed requests through the whole gateway, over a cluster in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod client;
+mod cluster;
+mod conditions;
+mod multipart;
+mod signatures;
+mod unset;
+mod uploads;

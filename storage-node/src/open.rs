@@ -14,7 +14,7 @@ use ringfort_core::{
 };
 use ringfort_engine::EngineConfig;
 use ringfort_meta::kv::KvClient;
-use ringfort_meta::{MetaConfig, MetaHost};
+use ringfort_meta::{MetaConfig, MetaError, MetaHost};
 use ringfort_ring::{DeviceState, Weight};
 use ringfort_runtime::boot_time;
 use ringfort_storage_api::StateModel;
@@ -35,14 +35,21 @@ struct Opening {
     identities: BTreeMap<DeviceId, DeviceIdentity>,
     /// Folders that no device of this cluster was found in.
     unmatched: Vec<(DeviceConfig, Option<NodeError>)>,
+    /// Sessions of earlier runs that have not ended.
+    earlier: Vec<SessionId>,
 }
 
-/// Opens a node as far as its first picture of the cluster; nothing runs in the background yet. Also returns configured folders
-/// that the cluster has never seen: they are to be added as new devices.
-pub(crate) async fn open(
-    config: NodeConfig,
-    model: Arc<dyn StateModel>,
-) -> Result<(Arc<Inner>, Vec<DeviceConfig>), NodeError> {
+/// A node as far as its first picture of the cluster; nothing runs in the background yet.
+pub(crate) struct OpenedNode {
+    pub(crate) inner: Arc<Inner>,
+    /// Configured folders that the cluster has never seen: they are to be added as new devices.
+    pub(crate) fresh: Vec<DeviceConfig>,
+    /// Sessions of earlier runs that are to be ended.
+    pub(crate) earlier: Vec<SessionId>,
+}
+
+/// Opens a node.
+pub(crate) async fn open(config: NodeConfig, model: Arc<dyn StateModel>) -> Result<OpenedNode, NodeError> {
     config.validate()?;
     let data_dir = config.data_dir.clone();
     let tasks = Tasks::default();
@@ -58,15 +65,16 @@ pub(crate) async fn open(
         local: BTreeMap::new(),
         identities: BTreeMap::new(),
         unmatched: Vec::new(),
+        earlier: Vec::new(),
     };
     opening.look().await?;
     let result = if opening.identity.formed { opening.restart().await } else { opening.first_start().await };
     match result {
         Ok((session, records, map)) => {
             let fresh = opening.settle(&map)?;
-            let Opening { config, identity, engine_config, tasks, host, local, .. } = opening;
+            let Opening { config, identity, engine_config, tasks, host, local, earlier, .. } = opening;
             let parts = Parts { config, identity, engine_config, tasks, host, session, records, map, local };
-            Ok((Arc::new(Inner::new(parts)), fresh))
+            Ok(OpenedNode { inner: Arc::new(Inner::new(parts)), fresh, earlier })
         }
         Err(error) => {
             opening.abandon().await;
@@ -270,9 +278,33 @@ impl Opening {
         Ok((session, records, map))
     }
 
-    async fn register(&self) -> Result<SessionId, NodeError> {
+    /// Opens the session of this run. Needs the system group only, so that a node starts and serves what it can while
+    /// other groups wait for their devices.
+    async fn register(&mut self) -> Result<SessionId, NodeError> {
         let (nonce, _) = uuid::Uuid::new_v4().as_u64_pair();
-        Ok(self.host.register_session(NODE_NAME, nonce).await?)
+        let registered = self.host.register_session(NODE_NAME, nonce).await;
+        let (session, earlier) = registered.map_err(|error| self.no_quorum(error))?;
+        self.earlier = earlier;
+        Ok(session)
+    }
+
+    /// Says which devices are missing, when that is why the system group does not answer.
+    fn no_quorum(&self, error: MetaError) -> NodeError {
+        let away = self.local.values().filter_map(|local| match &local.state {
+            LocalState::Open(_) => None,
+            LocalState::Failed(reason) | LocalState::Absent(reason) => {
+                Some(format!("{}: {reason}", local.path.display()))
+            }
+        });
+        let unmatched = self.unmatched.iter().map(|(device, error)| match error {
+            Some(error) => error.to_string(),
+            None => format!("{} is empty", device.path.display()),
+        });
+        let reasons: Vec<String> = away.chain(unmatched).collect();
+        if reasons.is_empty() || error.kind() != ErrorKind::Unavailable {
+            return error.into();
+        }
+        NodeError::NoQuorum { reasons: reasons.join("; ") }
     }
 
     /// Takes devices out that the cluster replaced or removed meanwhile, and gives voters the ids the cluster knows.

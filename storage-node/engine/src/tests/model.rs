@@ -18,22 +18,56 @@ pub(super) const GROUPS: [u32; 2] = [1, 2];
 /// One step of a history.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Put { blob: u8, number: u32, len: usize },
-    Replace { blob: u8, number: u32, len: usize },
-    Delete { blob: u8 },
-    Drop { blob: u8, number: u32 },
-    Append { group: usize, count: u64, len: usize },
-    Truncate { group: usize, back: u64 },
-    Purge { group: usize },
-    Vote { group: usize },
-    Apply { group: usize },
-    RemoveGroup { group: usize },
+    Put {
+        blob: u8,
+        number: u32,
+        len: usize,
+    },
+    Replace {
+        blob: u8,
+        number: u32,
+        len: usize,
+    },
+    Delete {
+        blob: u8,
+    },
+    Drop {
+        blob: u8,
+        number: u32,
+    },
+    Append {
+        group: usize,
+        count: u64,
+        len: usize,
+    },
+    Truncate {
+        group: usize,
+        back: u64,
+    },
+    Purge {
+        group: usize,
+    },
+    Vote {
+        group: usize,
+    },
+    Apply {
+        group: usize,
+    },
+    RemoveGroup {
+        group: usize,
+    },
     Checkpoint,
     Compact,
     /// The power fails after this many changes of the disk.
-    Fuse { changes: u64 },
+    Fuse {
+        changes: u64,
+    },
     /// The power fails now, and perhaps again while the device is opened.
-    Crash { seed: u64, index_seed: u64, fuse: Option<u64> },
+    Crash {
+        seed: u64,
+        index_seed: u64,
+        fuse: Option<u64>,
+    },
     /// The process ends without flushing the index.
     Kill,
     Close,
@@ -321,7 +355,11 @@ impl Run {
         for index in next..next + count {
             self.serial += 1;
             let payload = content(self.serial, 64 + len % 5000);
-            entries.push(LogEntry { index, term: 1, payload: vec![payload.slice(..20), payload.slice(20..)] });
+            entries.push(LogEntry {
+                index,
+                term: 1,
+                payload: vec![payload.slice(..20), payload.slice(20..)],
+            });
             model.entries.insert(index, payload);
             after.push(model.clone());
         }
@@ -334,7 +372,8 @@ impl Run {
         let applied = self.engine().group_state(GroupId(GROUPS[number])).applied();
         let Some(last) = model.entries.keys().next_back().copied() else { return false };
         let from = last.saturating_sub(back).max(applied + 1);
-        let result = called(|done| self.engine().group_log(GroupId(GROUPS[number])).truncate_from(from, done));
+        let result =
+            called(|done| self.engine().group_log(GroupId(GROUPS[number])).truncate_from(from, done));
         model.entries.retain(|index, _| *index < from);
         self.settle(number, result.is_ok(), vec![model])
     }
@@ -357,7 +396,8 @@ impl Run {
         self.serial += 1;
         let mut model = self.group(number);
         let vote = content(self.serial, 24);
-        let result = called(|done| self.engine().group_log(GroupId(GROUPS[number])).save_vote(vote.clone(), done));
+        let result =
+            called(|done| self.engine().group_log(GroupId(GROUPS[number])).save_vote(vote.clone(), done));
         model.vote = Some(vote);
         self.settle(number, result.is_ok(), vec![model])
     }
@@ -420,7 +460,10 @@ impl Run {
             }
             if !may.contains(&found) {
                 let lens: Vec<_> = may.iter().map(|body| body.as_ref().map(Bytes::len)).collect();
-                return Err(format!("{key:?} holds {:?} bytes, not one of {lens:?}", found.map(|body| body.len())));
+                return Err(format!(
+                    "{key:?} holds {:?} bytes, not one of {lens:?}",
+                    found.map(|body| body.len())
+                ));
             }
             self.chunks.insert(key, vec![found]);
         }
@@ -432,10 +475,16 @@ impl Run {
     }
 
     fn read(&self, key: ChunkKey, len: u32) -> Result<Bytes, String> {
-        let whole = wait(self.engine().read_chunk(key, 0..len)).map_err(|error| format!("read {key:?}: {error}"))?;
+        let whole =
+            wait(self.engine().read_chunk(key, 0..len)).map_err(|error| format!("read {key:?}: {error}"))?;
         let (from, to) = (len / 3, len - len / 4);
-        let part = wait(self.engine().read_chunk(key, from..to)).map_err(|error| format!("read {key:?}: {error}"))?;
-        if part != whole.slice(from as usize..to as usize) { Err(format!("{key:?}: a part differs")) } else { Ok(whole) }
+        let part = wait(self.engine().read_chunk(key, from..to))
+            .map_err(|error| format!("read {key:?}: {error}"))?;
+        if part != whole.slice(from as usize..to as usize) {
+            Err(format!("{key:?}: a part differs"))
+        } else {
+            Ok(whole)
+        }
     }
 
     fn check_group(&mut self, number: usize) -> Outcome {
@@ -503,7 +552,11 @@ impl Run {
         while let Some((_, value)) = cursor.item() {
             let entry = ChunkEntry::decode(value).ok_or("an entry does not decode")?;
             *live.entry(entry.extent).or_default() += u64::from(entry.footprint);
-            if entry.is_inline() { bodies += 1 } else { chunks += 1 }
+            if entry.is_inline() {
+                bodies += 1
+            } else {
+                chunks += 1
+            }
             cursor.next();
         }
         let ledger = self.engine().inner().ledger.lock();

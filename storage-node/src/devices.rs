@@ -13,13 +13,21 @@ impl Inner {
     pub(crate) async fn add_device(&self, device: DeviceConfig) -> Result<DeviceId, NodeError> {
         let alone = self.admin.lock().await;
         let (path, cluster) = (device.path.clone(), self.identity.cluster.clone());
-        match self.blocking(move || local::look(&path, &cluster)).await?? {
-            Folder::Blank => {}
-            Folder::Unusable(error) => return Err(error),
-            Folder::Ours(identity) | Folder::Emptied(identity) => {
-                return Err(NodeError::Refused {
-                    reason: format!("{} is device {} already", device.path.display(), identity.device),
-                });
+        let known = self.lost_device_of(&device);
+        match (self.blocking(move || local::look(&path, &cluster)).await??, known) {
+            // By order: the operator says that what the device held will not return.
+            (Folder::Blank, Some(id)) => {
+                self.reformat(id, &device.path).await?;
+                return Ok(id);
+            }
+            (Folder::Emptied(identity), Some(id)) if identity.device == id => {
+                self.reformat(id, &device.path).await?;
+                return Ok(id);
+            }
+            (Folder::Blank, None) => {}
+            (Folder::Unusable(error), _) => return Err(error),
+            (Folder::Ours(identity) | Folder::Emptied(identity), _) => {
+                return Err(self.taken(&device, identity.device));
             }
         }
         let mut map = ClusterMap::clone(&self.map.load());
@@ -46,6 +54,30 @@ impl Inner {
         drop(alone);
         self.reconcilers.wake_watch();
         Ok(id)
+    }
+
+    /// The device of the cluster that belongs in the folder and is not in service.
+    fn lost_device_of(&self, device: &DeviceConfig) -> Option<DeviceId> {
+        let (name, local) = (local::path_name(&self.config.data_dir, device), self.local.lock());
+        let lost = |id: &DeviceId| local.get(id).is_none_or(|device| device.engine().is_none());
+        let map = self.map.load();
+        let members = map.devices.values().filter(|record| record.state != DeviceState::Removed);
+        members.filter(|record| record.path == name).map(|record| record.id).find(lost)
+    }
+
+    /// Why a folder that holds the files of a device cannot be added.
+    fn taken(&self, device: &DeviceConfig, id: DeviceId) -> NodeError {
+        let (path, map) = (device.path.display(), self.map.load());
+        let removed = map.devices.get(&id).is_none_or(|record| record.state == DeviceState::Removed);
+        let reason = if removed {
+            format!(
+                "{path} still holds the files of device {id}, which was removed: empty the folder, then it can be added \
+                 as a new device"
+            )
+        } else {
+            format!("{path} is device {id} already")
+        };
+        NodeError::Refused { reason }
     }
 
     /// Closes a device that is no member of the cluster (any more). The caller holds `admin`.
@@ -87,7 +119,7 @@ impl Inner {
                 let reason = format!("device {id} is not in service: force the removal if it is lost");
                 return Err(NodeError::Refused { reason });
             };
-            if self.blocking(move || crate::reconcile::holds_chunks(&engine)).await?? {
+            if self.holds_wanted(&engine).await? {
                 let reason = format!("device {id} still holds data; `status` tells how far the drain is");
                 return Err(NodeError::Refused { reason });
             }

@@ -93,6 +93,14 @@ pub enum NodeError {
         /// The folder.
         path: PathBuf,
     },
+    /// Too few of the devices that hold the cluster map are there.
+    #[error(
+        "too few devices are there to read the cluster map; bring back enough of these and start again: {reasons}"
+    )]
+    NoQuorum {
+        /// What is the matter with the others.
+        reasons: String,
+    },
     /// No such device.
     #[error("there is no device {device}")]
     NoSuchDevice {
@@ -173,7 +181,7 @@ impl NodeError {
             Self::NoSuchDevice { .. } => ErrorKind::NotFound,
             Self::Refused { .. } => ErrorKind::Conflict,
             Self::Damaged { .. } | Self::Record { .. } => ErrorKind::Corrupt,
-            Self::Io { .. } | Self::Stopping => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::NoQuorum { .. } | Self::Stopping => ErrorKind::Unavailable,
             Self::Engine { kind, .. } | Self::Meta { kind, .. } => *kind,
             Self::Chunk(error) => error.kind(),
         }

@@ -90,7 +90,16 @@ impl Inner {
             old_views: Mutex::default(),
         };
         inner.refresh_view();
+        inner.reconcilers.unproven.lock().extend(inner.out_of_service());
         inner
+    }
+
+    /// Members of the cluster that are not open here.
+    fn out_of_service(&self) -> Vec<DeviceId> {
+        let (map, local) = (self.map.load(), self.local.lock());
+        let members = map.devices.values().filter(|record| record.state != DeviceState::Removed);
+        let open = |id: DeviceId| local.get(&id).is_some_and(|device| device.engine().is_some());
+        members.map(|record| record.id).filter(|id| !open(*id)).collect()
     }
 
     /// Records a changed map and shows it to everyone. The caller holds `admin`.

@@ -1,9 +1,10 @@
 //! The storage node: opens devices, starts the voters, keeps data whole, stops.
 
 use crate::inner::Inner;
+use crate::open::OpenedNode;
 use crate::rings::RingStep;
 use crate::{DeviceConfig, NodeConfig, NodeError, NodeStatus, RingPlan, RingView, open, reconcile};
-use ringfort_core::{DeviceId, Policy};
+use ringfort_core::{DeviceId, Policy, SessionId};
 use ringfort_engine::Engine;
 use ringfort_meta::MetaClient;
 use ringfort_ring::DeviceState;
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// How long ending the session may take at a stop; the next start ends it otherwise.
 const END_SESSION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Pause before a session that could not be ended is tried again.
+const END_SESSION_AGAIN: Duration = Duration::from_secs(2);
 
 /// A storage node in this process. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +31,7 @@ impl StorageNode {
     /// # Errors
     /// When a folder belongs elsewhere, has a newer format or is damaged, or when the system group finds no quorum.
     pub async fn open(config: NodeConfig, model: Arc<dyn StateModel>) -> Result<Self, NodeError> {
-        let (inner, fresh) = open::open(config, model).await?;
+        let OpenedNode { inner, fresh, earlier } = open::open(config, model).await?;
         let node = Self { inner };
         node.inner.add_policies().await?;
         for device in fresh {
@@ -40,6 +44,8 @@ impl StorageNode {
             }
         }
         reconcile::start(&node.inner);
+        let ending = end_sessions(Arc::clone(&node.inner), earlier);
+        node.inner.tasks.background.spawn_until_stopped(ending);
         Ok(node)
     }
 
@@ -221,6 +227,16 @@ impl StorageNode {
             if closed.await.is_err() {
                 tracing::error!("closing an engine panicked");
             }
+        }
+    }
+}
+
+/// Ends the sessions of earlier runs, as soon as every metadata group answers.
+async fn end_sessions(inner: Arc<Inner>, earlier: Vec<SessionId>) {
+    for session in earlier {
+        while let Err(error) = inner.host.end_session(session).await {
+            tracing::debug!(%session, %error, "an earlier session is ended later");
+            tokio::time::sleep(END_SESSION_AGAIN).await;
         }
     }
 }

@@ -14,7 +14,7 @@ use ringfort_core::{
 };
 use ringfort_engine::EngineConfig;
 use ringfort_meta::kv::KvClient;
-use ringfort_meta::{MetaConfig, MetaHost};
+use ringfort_meta::{MetaConfig, MetaError, MetaHost};
 use ringfort_ring::{DeviceState, Weight};
 use ringfort_runtime::boot_time;
 use ringfort_storage_api::StateModel;
@@ -35,14 +35,21 @@ struct Opening {
     identities: BTreeMap<DeviceId, DeviceIdentity>,
     /// Folders that no device of this cluster was found in.
     unmatched: Vec<(DeviceConfig, Option<NodeError>)>,
+    /// Sessions of earlier runs that have not ended.
+    earlier: Vec<SessionId>,
 }
 
-/// Opens a node as far as its first picture of the cluster; nothing runs in the background yet. Also returns configured folders
-/// that the cluster has never seen: they are to be added as new devices.
-pub(crate) async fn open(
-    config: NodeConfig,
-    model: Arc<dyn StateModel>,
-) -> Result<(Arc<Inner>, Vec<DeviceConfig>), NodeError> {
+/// A node as far as its first picture of the cluster; nothing runs in the background yet.
+pub(crate) struct OpenedNode {
+    pub(crate) inner: Arc<Inner>,
+    /// Configured folders that the cluster has never seen: they are to be added as new devices.
+    pub(crate) fresh: Vec<DeviceConfig>,
+    /// Sessions of earlier runs that are to be ended.
+    pub(crate) earlier: Vec<SessionId>,
+}
+
+/// Opens a node.
+pub(crate) async fn open(config: NodeConfig, model: Arc<dyn StateModel>) -> Result<OpenedNode, NodeError> {
     config.validate()?;
     let data_dir = config.data_dir.clone();
     let tasks = Tasks::default();
@@ -61,6 +68,7 @@ pub(crate) async fn open(
         local: BTreeMap::new(),
         identities: BTreeMap::new(),
         unmatched: Vec::new(),
+        earlier: Vec::new(),
     };
     match opening.look().await {
         Err(NodeError::OtherCluster { path, found, .. }) if missing => {
@@ -76,9 +84,9 @@ pub(crate) async fn open(
     match result {
         Ok((session, records, map)) => {
             let fresh = opening.settle(&map)?;
-            let Opening { config, identity, engine_config, tasks, host, local, .. } = opening;
+            let Opening { config, identity, engine_config, tasks, host, local, earlier, .. } = opening;
             let parts = Parts { config, identity, engine_config, tasks, host, session, records, map, local };
-            Ok((Arc::new(Inner::new(parts)), fresh))
+            Ok(OpenedNode { inner: Arc::new(Inner::new(parts)), fresh, earlier })
         }
         Err(error) => {
             opening.abandon().await;
@@ -256,20 +264,7 @@ impl Opening {
                 format!("no device of this cluster is in the folders given: {}", self.away().join("; "));
             return Err(NodeError::Refused { reason });
         }
-        let session = match self.register().await {
-            Err(NodeError::Meta { kind: ErrorKind::Unavailable, reason }) => {
-                let away = self.away();
-                if away.is_empty() {
-                    return Err(NodeError::Meta { kind: ErrorKind::Unavailable, reason });
-                }
-                let reason = format!(
-                    "too few devices are there to decide anything: bring back enough of these and start again: {}",
-                    away.join("; ")
-                );
-                return Err(NodeError::Refused { reason });
-            }
-            registered => registered?,
-        };
+        let session = self.register().await?;
         let records = Records::new(KvClient::new(self.host.client(session)));
         let map = records.load().await?.ok_or_else(|| NodeError::Record {
             key: "map/version".to_owned(),
@@ -295,9 +290,23 @@ impl Opening {
         unmatched.chain(closed).collect()
     }
 
-    async fn register(&self) -> Result<SessionId, NodeError> {
+    /// Opens the session of this run. Needs the system group only, so that a node starts and serves what it can while
+    /// other groups wait for their devices.
+    async fn register(&mut self) -> Result<SessionId, NodeError> {
         let (nonce, _) = uuid::Uuid::new_v4().as_u64_pair();
-        Ok(self.host.register_session(NODE_NAME, nonce).await?)
+        let registered = self.host.register_session(NODE_NAME, nonce).await;
+        let (session, earlier) = registered.map_err(|error| self.no_quorum(error))?;
+        self.earlier = earlier;
+        Ok(session)
+    }
+
+    /// Says which devices are missing, when that is why the system group does not answer.
+    fn no_quorum(&self, error: MetaError) -> NodeError {
+        let reasons = self.away();
+        if reasons.is_empty() || error.kind() != ErrorKind::Unavailable {
+            return error.into();
+        }
+        NodeError::NoQuorum { reasons: reasons.join("; ") }
     }
 
     /// Takes devices out that the cluster replaced or removed meanwhile, and gives voters the ids the cluster knows.

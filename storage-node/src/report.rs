@@ -38,6 +38,7 @@ impl Inner {
                 finished: scrub.finished,
             },
             delete_backlog: self.reconcilers.counts.delete_backlog.load(Ordering::Relaxed),
+            held_orphans: self.reconcilers.held_orphans.lock().values().map(|(without, _)| without).sum(),
         };
         status.safety = verdict(&status);
         status
@@ -46,12 +47,15 @@ impl Inner {
     fn redundancy(&self) -> RedundancyStatus {
         let counts = &self.reconcilers.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        // In this order: a chunk that leaves the queue is counted as under repair before.
+        let queued = self.chunks.repairs().len() as u64 + read(&counts.repairing);
+        let (damaged, unreadable) = self.reconcilers.bad.counts();
         RedundancyStatus {
             missing: read(&counts.missing),
-            damaged: read(&counts.damaged),
-            unreadable: read(&counts.unreadable),
+            damaged: damaged + self.reconcilers.scrub_last.lock().unmended,
+            unreadable: unreadable.max(read(&counts.unreadable)),
             repaired: read(&counts.repaired),
-            queued: self.chunks.repairs().len() as u64,
+            queued,
             progress: self.reconcilers.repair_pass.progress(false),
             checked: read(&counts.passes) > 0 && read(&counts.changes_checked) == read(&counts.changes),
         }
@@ -76,6 +80,8 @@ impl Inner {
                 quorum: group.leader.is_some() && group.running() > group.voters.len() / 2,
                 applied: group.applied,
                 queued: group.queued as u64,
+                voters: group.voters.len(),
+                running: group.running(),
             })
             .collect()
     }
@@ -170,6 +176,7 @@ fn severity(level: SafetyLevel) -> u8 {
 fn verdict(status: &NodeStatus) -> Safety {
     let mut findings = Findings(Vec::new());
     metadata(status, &mut findings);
+    voters(status, &mut findings);
     stored_data(status, &mut findings);
     devices_and_policies(status, &mut findings);
     let mut found = findings.0;
@@ -212,6 +219,15 @@ fn metadata(status: &NodeStatus, findings: &mut Findings) {
     });
 }
 
+fn voters(status: &NodeStatus, findings: &mut Findings) {
+    let short = status.groups.iter().filter(|group| group.running < group.voters).count();
+    findings.add(short > 0, SafetyLevel::Degraded, || {
+        format!(
+            "{short} metadata groups run with fewer voters than they have; the others are being replaced."
+        )
+    });
+}
+
 fn stored_data(status: &NodeStatus, findings: &mut Findings) {
     let redundancy = &status.redundancy;
     let complete =
@@ -229,6 +245,13 @@ fn stored_data(status: &NodeStatus, findings: &mut Findings) {
     });
     findings.add(!redundancy.checked, SafetyLevel::Degraded, || {
         "Not all data has been checked since the start or the last change of devices; the check is running.".to_owned()
+    });
+    findings.add(status.held_orphans > 0, SafetyLevel::Degraded, || {
+        format!(
+            "{} stored blobs have no record, too many to be remains of failed writes: none of them is deleted. Perhaps \
+             metadata were lost.",
+            status.held_orphans
+        )
     });
 }
 
@@ -290,6 +313,8 @@ mod tests {
                 devices: vec![1, 2, 3],
                 leader: Some(1),
                 quorum: true,
+                voters: 3,
+                running: 3,
                 ..GroupHealth::default()
             }],
             policies: vec![PolicyStatus { f: 1, promise_holds: true, ..PolicyStatus::default() }],
@@ -313,6 +338,8 @@ mod tests {
         check(|s| s.redundancy.missing = 3, SafetyLevel::Degraded, "missing");
         check(|s| s.groups[0].devices = vec![1], SafetyLevel::Degraded, "voters");
         check(|s| s.devices[0].health = "failed".to_owned(), SafetyLevel::Degraded, "failed");
+        check(|s| s.groups[0].running = 2, SafetyLevel::Degraded, "fewer voters");
+        check(|s| s.held_orphans = 7, SafetyLevel::Degraded, "no record");
         check(|s| s.groups[0].quorum = false, SafetyLevel::Unavailable, "system group");
         check(|s| s.redundancy.unreadable = 1, SafetyLevel::Lost, "too few");
     }

@@ -25,6 +25,8 @@ pub struct NodeStatus {
     pub scrub: ScrubStatus,
     /// Condemned blobs whose deletion some device has not confirmed yet.
     pub delete_backlog: u64,
+    /// Stored blobs without a record that are not deleted, because they are too many to be the remains of failed writes.
+    pub held_orphans: u64,
 }
 
 /// How safe the data are.
@@ -105,6 +107,10 @@ pub struct GroupHealth {
     pub applied: u64,
     /// Commands that wait to be proposed.
     pub queued: u64,
+    /// Voters it has.
+    pub voters: usize,
+    /// Voters that are in service.
+    pub running: usize,
 }
 
 /// One storage policy.

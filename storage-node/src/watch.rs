@@ -12,7 +12,10 @@
 //!     +--------------------------> failed ---+
 //! ```
 //!
-//! A folder that holds anything but this device is left alone: only a blank one is formatted.
+//! A folder that holds anything but this device is left alone: only a blank one is formatted. And a blank one only while at
+//! most as many devices are lost as every policy survives, or once a complete pass has found everything readable without
+//! them: more devices lost at once are more likely moved than wiped, and when they return, a device that took their place
+//! would shut them out with the only copies. `device add` of the folder formats it by order.
 
 use crate::NodeError;
 use crate::identity::{self, DeviceIdentity, Store};
@@ -106,7 +109,7 @@ impl Inner {
         let _alone = self.admin.lock().await;
         self.put_aside(id, state).await?;
         metrics::counter!("ringfort_devices_lost_total").increment(1);
-        self.reconcilers.wake_repair();
+        self.reconcilers.device_lost(id);
         Ok(())
     }
 
@@ -149,8 +152,10 @@ impl Inner {
             Ok::<_, NodeError>((folder, mounted))
         });
         match looked.await?? {
-            (Folder::Blank, true) => self.reformat(id, &device.path).await,
-            (Folder::Emptied(found), _) if found.device == id => self.reformat(id, &device.path).await,
+            (Folder::Blank, true) => self.reformat_unless_awaited(id, &device).await,
+            (Folder::Emptied(found), _) if found.device == id => {
+                self.reformat_unless_awaited(id, &device).await
+            }
             // Back as it was, after a cable or a mount came back. A failed engine is not trusted again while we run.
             (Folder::Ours(found), _)
                 if matches!(device.state, LocalState::Absent(_))
@@ -163,8 +168,40 @@ impl Inner {
         }
     }
 
+    /// Makes a blank folder the next incarnation of its device, unless its return may be needed. The caller holds `admin`.
+    async fn reformat_unless_awaited(&self, id: DeviceId, device: &LocalDevice) -> Result<(), NodeError> {
+        let Some(reason) = self.awaited(id) else { return self.reformat(id, &device.path).await };
+        let state = LocalState::Absent(reason.clone());
+        let told = matches!(&device.state, LocalState::Absent(told) if *told == reason);
+        if !told {
+            tracing::error!(device = %id, reason, "the folder is not formatted anew");
+            self.local.lock().entry(id).and_modify(|device| device.state = state);
+        }
+        Ok(())
+    }
+
+    /// Why what a device held may be needed when it returns; `None` if it is not.
+    fn awaited(&self, id: DeviceId) -> Option<String> {
+        let lost = self.reconcilers.unproven.lock().clone();
+        let map = self.map.load();
+        let survived = map.policies.iter().map(|policy| usize::from(policy.tolerance)).min().unwrap_or(0);
+        if lost.contains(&id) && lost.len() > survived {
+            return Some(format!(
+                "its folder is empty; {} devices are lost at once where data survive the loss of {survived}, so it waits for \
+                 them to return; if it is lost for good, `ringfort device add` of this folder makes it anew",
+                lost.len()
+            ));
+        }
+        let stuck = self.host.group_status().iter().filter(|g| g.running() <= g.voters.len() / 2).count();
+        (stuck > 0).then(|| {
+            format!(
+                "its folder is empty; {stuck} metadata groups have no quorum, so their voters have to return"
+            )
+        })
+    }
+
     /// Makes a blank folder the next incarnation of its device. The caller holds `admin`.
-    async fn reformat(&self, id: DeviceId, folder: &Path) -> Result<(), NodeError> {
+    pub(crate) async fn reformat(&self, id: DeviceId, folder: &Path) -> Result<(), NodeError> {
         let mut map = ClusterMap::clone(&self.map.load());
         let voter = map.counters.take_voter();
         let Some(record) = map.devices.get_mut(&id) else { return Ok(()) };
@@ -176,7 +213,9 @@ impl Inner {
         let (path, made) = (folder.to_owned(), identity.clone());
         self.blocking(move || local::format(&path, &made)).await??;
         tracing::warn!(device = %id, incarnation = %identity.incarnation, "the folder was blank: formatted anew");
-        self.bring_in(id, folder, &identity, true).await
+        self.bring_in(id, folder, &identity, true).await?;
+        self.reconcilers.device_lost(id);
+        Ok(())
     }
 
     /// Opens the engine of a formatted folder and puts it into service. The caller holds `admin`.
@@ -245,7 +284,8 @@ impl Inner {
         record.voter = voter;
         let identity = DeviceIdentity::new(&self.identity.cluster, id, record.incarnation, voter);
         tracing::warn!(device = %id, rebuild, %voter, "the device is opened anew under a new voter id");
-        self.put_aside(id, LocalState::Absent("its index is being rebuilt".to_owned())).await?;
+        let why = if rebuild { "its index is being rebuilt" } else { "its voters are being renewed" };
+        self.put_aside(id, LocalState::Absent(why.to_owned())).await?;
         self.commit(map).await?;
         let config = self.engine_config.clone();
         let config = if rebuild { config.rebuild_index() } else { config };
@@ -255,6 +295,7 @@ impl Inner {
             Ok(opened) => self.put_in_service(id, &folder, voter, opened).await,
             Err(error) => {
                 self.put_aside(id, LocalState::Failed(error.to_string())).await?;
+                self.reconcilers.device_lost(id);
                 Err(error)
             }
         }

@@ -282,3 +282,65 @@ async fn one_device_says_that_it_survives_no_loss() {
     assert_eq!(body(1, 10), body(1, 10));
     rig.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_devices_lost_than_data_survive_are_waited_for() {
+    let mut rig = Rig::start(5, &["replicated:2"]).await;
+    rig.write_some(40, 0, 30_000).await;
+    rig.eventually_safe().await;
+    let away = |rig: &Rig, device: u32| {
+        std::fs::rename(rig.device_path(device), rig.new_path(&format!("away{device}"))).unwrap();
+    };
+    let back = |rig: &Rig, device: u32| {
+        std::fs::rename(rig.new_path(&format!("away{device}")), rig.device_path(device)).unwrap();
+    };
+    let waits = |status: &ringfort_storage_node::NodeStatus, device: usize| {
+        let reason = status.devices[device - 1].reason.as_deref().unwrap_or_default();
+        reason.contains("wait") || reason.contains("quorum")
+    };
+    away(&rig, 2);
+    away(&rig, 4);
+    rig.until("both are waited for", |status| waits(status, 2) && waits(status, 4)).await;
+    back(&rig, 2);
+    back(&rig, 4);
+    rig.eventually_safe().await;
+    let status = rig.node().status().await;
+    assert!(status.devices.iter().all(|device| device.incarnation == 1), "{:?}", status.devices);
+    rig.read_all().await;
+
+    // By order one of them is made anew; what both held is on the other, which returns.
+    away(&rig, 2);
+    away(&rig, 4);
+    rig.until("both are waited for", |status| waits(status, 2) && waits(status, 4)).await;
+    let anew = rig.node().add_device(DeviceConfig::new(rig.device_path(2))).await.unwrap();
+    assert_eq!(anew, DeviceId(2));
+    back(&rig, 4);
+    rig.eventually_safe().await;
+    let status = rig.node().status().await;
+    let incarnations: Vec<u64> = status.devices.iter().map(|device| device.incarnation).collect();
+    assert_eq!(incarnations, [1, 2, 1, 1, 1]);
+    rig.read_all().await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stand_ins_hold_is_not_missing() {
+    let mut rig = Rig::start(4, &["replicated:2"]).await;
+    rig.write_some(20, 0, 30_000).await;
+    rig.eventually_safe().await;
+    rig.stop().await;
+    // Not blank, so it is left alone and stays away.
+    remove_contents(&rig.device_path(3));
+    std::fs::write(rig.device_path(3).join("diary.txt"), "dear diary").unwrap();
+    rig.reopen().await;
+    let covered = |status: &ringfort_storage_node::NodeStatus| {
+        status.redundancy.checked && status.redundancy.missing == 0 && status.redundancy.progress.is_none()
+    };
+    rig.until("stand-ins hold it", |status| covered(status) && status.redundancy.repaired > 0).await;
+    for _ in 0..3 {
+        rig.node().repair();
+        rig.until("the next pass finds it there", covered).await;
+    }
+    rig.read_all().await;
+    rig.stop().await;
+}

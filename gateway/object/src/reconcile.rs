@@ -200,7 +200,6 @@ impl ObjectStore {
                 policy: record.policy,
                 chunk_bytes: record.chunk_bytes,
                 size: record.size,
-                inline: false,
             }));
             if !full {
                 break;

@@ -18,15 +18,13 @@ pub struct BlobHome {
     pub chunk_bytes: u32,
     /// Bytes in all.
     pub size: u64,
-    /// Whether the bytes ride inline in the metadata group instead of in chunks.
-    pub inline: bool,
 }
 
 impl BlobHome {
-    /// Number of chunks the blob consists of; an inline or an empty blob has none.
+    /// Number of chunks the blob consists of; an empty one has none.
     #[must_use]
     pub fn chunk_count(&self) -> u32 {
-        if self.inline || self.chunk_bytes == 0 {
+        if self.chunk_bytes == 0 {
             return 0;
         }
         u32::try_from(self.size.div_ceil(u64::from(self.chunk_bytes))).unwrap_or(u32::MAX)

@@ -49,12 +49,16 @@ struct Repair<'a> {
     number: u32,
     len: u32,
     piece_len: u32,
+    depth: RepairDepth,
     survey: Survey,
+    /// Pieces this repair has stored.
+    built: Vec<(DeviceId, u8)>,
     report: RepairReport,
 }
 
 impl ChunkStore {
-    /// How many pieces of a chunk are not on their primaries, by the indexes alone.
+    /// How many pieces of a chunk are missing where they belong, or belonged before the ring change under way; by the
+    /// indexes alone.
     ///
     /// # Errors
     /// [`ChunkError::UnknownPolicy`], [`ChunkError::Stopping`], or a codec that refuses.
@@ -69,7 +73,8 @@ impl ChunkStore {
         let placement = Placement::of(&cluster, policy.id, blob, number)
             .ok_or(ChunkError::UnknownPolicy { policy: policy.id })?;
         let piece_len = self.piece_len(policy, len)?;
-        self.absent_from_primaries(&cluster, &placement, policy, (blob, number), piece_len).await
+        let places = (&placement.primaries[..], &placement.previous[..]);
+        self.absent_from_primaries(&cluster, places, policy, (blob, number), piece_len).await
     }
 
     /// Length of each piece of a chunk of `len` bytes.
@@ -106,7 +111,16 @@ impl ChunkStore {
         let codec = self.codec(policy.redundancy)?;
         let piece_len = self.piece_len(policy, len)?;
         if depth == RepairDepth::Presence
-            && self.absent_from_primaries(&cluster, &placement, policy, (blob, number), piece_len).await? == 0
+            && self
+                .absent_from_primaries(
+                    &cluster,
+                    (&placement.primaries, &[]),
+                    policy,
+                    (blob, number),
+                    piece_len,
+                )
+                .await?
+                == 0
         {
             return Ok(RepairReport { whole: true, redundant: true, ..RepairReport::default() });
         }
@@ -126,7 +140,9 @@ impl ChunkStore {
             number,
             len,
             piece_len,
+            depth,
             survey,
+            built: Vec::new(),
             report,
         };
         repair.run().await
@@ -161,10 +177,40 @@ impl Repair<'_> {
         self.report.missing = self.report.missing.saturating_sub(self.report.damaged);
         self.report.redundant = uncovered == 0 && !self.report.unreadable;
         self.report.whole = self.report.redundant && self.primaries_good();
-        if self.report.whole {
+        if self.report.whole && self.strays().next().is_some() && self.homes_verified().await {
             self.drop_strays().await;
         }
         Ok(self.report)
+    }
+
+    /// Whether what is on the primaries may take the place of what is elsewhere: an index says what should be there, only
+    /// reading says that it is. What this repair has built was read and is not read again.
+    async fn homes_verified(&mut self) -> bool {
+        if self.depth == RepairDepth::Verify {
+            return true;
+        }
+        let homes: Vec<(u8, DeviceId)> = (0u8..).zip(self.placement.primaries.clone()).collect();
+        for (index, id) in homes {
+            let name = piece_name(self.policy, index);
+            if self.built.contains(&(id, name)) {
+                continue;
+            }
+            let Some(handle) = self.cluster.device(id) else { return false };
+            let key = ChunkKey { blob: self.blob, number: self.number, fragment: name };
+            let Err(fault) = device::verify(handle, key).await else { continue };
+            // The copy elsewhere may be the good one: it stays, and a damaged piece gets a turn of its own.
+            if fault == Fault::Damaged {
+                self.store.want_repair(self.policy.id, self.blob, self.number, self.len, true);
+            }
+            (self.report.whole, self.report.redundant) = (false, false);
+            return false;
+        }
+        true
+    }
+
+    /// Copies that are where they do not belong.
+    fn strays(&self) -> impl Iterator<Item = &crate::survey::Found> {
+        self.survey.found.iter().filter(|piece| !self.is_home(piece.device, piece.fragment))
     }
 
     fn primaries_good(&self) -> bool {
@@ -271,16 +317,15 @@ impl Repair<'_> {
         metrics::counter!("ringfort_pieces_rebuilt_total").increment(1);
         self.report.rebuilt += 1;
         self.report.bytes += len;
+        self.built.push((target, name));
         self.survey.found.retain(|piece| piece.device != target || piece.fragment != name);
         self.survey.found.push(crate::survey::Found { device: target, fragment: name, good: true });
         true
     }
 
     async fn drop_strays(&mut self) {
-        for piece in &self.survey.found {
-            if self.is_home(piece.device, piece.fragment) {
-                continue;
-            }
+        let strays: Vec<_> = self.strays().copied().collect();
+        for piece in strays {
             let Some(handle) = self.cluster.device(piece.device) else { continue };
             let key = ChunkKey { blob: self.blob, number: self.number, fragment: piece.fragment };
             if device::drop_piece(handle, key).await.is_ok() {

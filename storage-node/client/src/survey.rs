@@ -3,7 +3,7 @@
 use crate::device::{self, Fault};
 use crate::view::Cluster;
 use crate::write::piece_name;
-use crate::{ChunkError, ChunkStore, Placement};
+use crate::{ChunkError, ChunkStore};
 use futures_util::future::join_all;
 use ringfort_core::{BlobId, ChunkKey, DeviceId, Policy};
 use std::sync::Arc;
@@ -59,22 +59,30 @@ impl Survey {
 }
 
 impl ChunkStore {
-    /// How many primaries of the chunk do not hold their piece, by the indexes alone.
+    /// How many pieces of the chunk are neither on their primary nor on their device in `previous`; by the indexes alone.
     pub(crate) async fn absent_from_primaries(
         &self,
         cluster: &Arc<Cluster>,
-        placement: &Placement,
+        (primaries, previous): (&[DeviceId], &[DeviceId]),
         policy: &Policy,
         name: (BlobId, u32),
         piece_len: u32,
     ) -> Result<u32, ChunkError> {
-        let (cluster, primaries, policy) = (Arc::clone(cluster), placement.primaries.clone(), policy.clone());
+        let (cluster, policy) = (Arc::clone(cluster), policy.clone());
+        let (primaries, previous) = (primaries.to_vec(), previous.to_vec());
         self.compute(move || {
-            let absent = (0u8..).zip(primaries).filter(|&(index, id)| {
+            let holds = |id: DeviceId, index: u8| {
                 let key = ChunkKey { blob: name.0, number: name.1, fragment: piece_name(&policy, index) };
                 let engine = cluster.device(id).and_then(|device| device.engine());
                 let info = engine.and_then(|engine| engine.chunk_info(key).ok().flatten());
-                info.is_none_or(|info| info.len != piece_len)
+                info.is_some_and(|info| info.len == piece_len)
+            };
+            let whole_copies = piece_name(&policy, 1) == 0;
+            let absent = (0u8..).zip(&primaries).filter(|&(index, id)| {
+                // One device with one whole copy stands for one piece only.
+                let before = previous.get(usize::from(index));
+                let before = before.filter(|id| !(whole_copies && primaries.contains(id)));
+                !holds(*id, index) && !before.is_some_and(|id| holds(*id, index))
             });
             u32::try_from(absent.count()).unwrap_or(u32::MAX)
         })

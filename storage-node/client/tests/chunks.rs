@@ -60,6 +60,15 @@ impl Rig {
 
     /// Shows the cluster with these devices away.
     fn away(&self, away: &[usize]) {
+        self.show(away, Arc::clone(&self.table), None);
+    }
+
+    fn show(
+        &self,
+        away: &[usize],
+        current: Arc<ringfort_ring::RingTable>,
+        previous: Option<Arc<ringfort_ring::RingTable>>,
+    ) {
         let handles = self.engines.iter().enumerate().map(|(index, engine)| {
             let standing = if away.contains(&index) {
                 Standing::Absent("a test".to_owned())
@@ -69,9 +78,9 @@ impl Rig {
             let place = DevicePlace { region: "r".into(), zone: "z".into(), node: "n".into() };
             Arc::new(DeviceHandle::new(id(index), Incarnation(1), place, Member::Active, standing))
         });
-        let ring =
-            PolicyRing { policy: self.policy.clone(), current: Arc::clone(&self.table), previous: None };
-        self.view.store(Cluster::new(self.table.epoch(), vec![ring], handles.collect()));
+        let epoch = current.epoch();
+        let ring = PolicyRing { policy: self.policy.clone(), current, previous };
+        self.view.store(Cluster::new(epoch, vec![ring], handles.collect()));
     }
 
     /// Waits until no write is under way any more.
@@ -349,4 +358,63 @@ async fn damage_everywhere_is_corrupt_and_asks_for_repair() {
     assert_eq!(rest, &body[8192..]);
     let request = rig.store.repairs().try_pop().unwrap();
     assert!(request.verify && request.blob == blob && request.len == len);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_out_of_place_stays_while_one_in_place_is_damaged() {
+    let rig = Rig::new(4, "replicated:3");
+    let (blob, body) = rig.write(1, 60_000).await;
+    rig.settle().await;
+    let primaries = rig.store.placement(0, blob, 0).unwrap().primaries;
+    let (damaged, spare) = (
+        (0..4).find(|index| id(*index) == primaries[1]),
+        (0..4).find(|index| !primaries.contains(&id(*index))),
+    );
+    let (damaged, spare) = (damaged.unwrap(), spare.unwrap());
+    let key = ChunkKey { blob, number: 0, fragment: 0 };
+    let copy = vec![Bytes::from(body.clone())];
+    rig.engines[spare].put_chunk(key, copy, ringfort_engine::IoClass::Client).await.unwrap();
+    assert!(damage(&rig.dir.path().join(format!("{damaged}")), &body[..32]));
+    // By the indexes alone all primaries have their piece.
+    let report = rig.repair(blob, body.len(), RepairDepth::Strays).await;
+    assert!(report.dropped == 0 && !report.whole, "{report:?}");
+    assert!(rig.store.repairs().try_pop().unwrap().verify);
+    let report = rig.repair(blob, body.len(), RepairDepth::Verify).await;
+    assert!(report.whole && report.rebuilt == 1 && report.dropped == 1, "{report:?}");
+    assert_eq!(rig.pieces().iter().sum::<usize>(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_ring_change_moves_is_not_missing() {
+    for (devices, redundancy) in [(5, "replicated:3"), (7, "erasure:4+2")] {
+        let rig = Rig::new(devices, redundancy);
+        let specs: Vec<DeviceSpec> = (0..devices - 1).map(|index| DeviceSpec::new(id(index))).collect();
+        let builder = Builder::new(rig.policy.redundancy.width(), [3; 32]).with_power(6);
+        let before = Arc::new(builder.plan(None, &specs).unwrap().table);
+        let specs: Vec<DeviceSpec> = (0..devices).map(|index| DeviceSpec::new(id(index))).collect();
+        let after = Arc::new(builder.plan(Some(&before), &specs).unwrap().table);
+        rig.show(&[], Arc::clone(&before), None);
+        let mut written = Vec::new();
+        for number in 0..20 {
+            written.push(rig.write(number, 30_000).await);
+        }
+        rig.settle().await;
+        rig.show(&[], Arc::clone(&after), Some(before));
+        let mut moved = 0;
+        for (blob, body) in &written {
+            let len = u32::try_from(body.len()).unwrap();
+            assert_eq!(
+                rig.store.missing_pieces(&rig.policy, *blob, 0, len).await.unwrap(),
+                0,
+                "{redundancy}"
+            );
+            moved += rig.repair(*blob, body.len(), RepairDepth::Strays).await.rebuilt;
+        }
+        assert!(moved > 0);
+        rig.show(&[], after, None);
+        for (blob, body) in &written {
+            let len = u32::try_from(body.len()).unwrap();
+            assert_eq!(rig.store.missing_pieces(&rig.policy, *blob, 0, len).await.unwrap(), 0);
+        }
+    }
 }

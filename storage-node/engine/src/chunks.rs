@@ -131,13 +131,31 @@ impl Engine {
         after: Option<ChunkKey>,
         limit: usize,
     ) -> Result<Vec<(ChunkKey, ChunkInfo)>, EngineError> {
+        self.list(after, limit, |entry| !entry.is_inline())
+    }
+
+    /// Up to `limit` inline bodies after `after` in key order.
+    pub fn list_inline(
+        &self,
+        after: Option<ChunkKey>,
+        limit: usize,
+    ) -> Result<Vec<(ChunkKey, ChunkInfo)>, EngineError> {
+        self.list(after, limit, ChunkEntry::is_inline)
+    }
+
+    fn list(
+        &self,
+        after: Option<ChunkKey>,
+        limit: usize,
+        wanted: impl Fn(&ChunkEntry) -> bool,
+    ) -> Result<Vec<(ChunkKey, ChunkInfo)>, EngineError> {
         let from = after.map_or(Vec::new(), |key| [key.encode().as_slice(), &[0]].concat());
         let mut out = Vec::new();
         let mut cursor = self.inner().index.cursor(Family::Chunks, &from, &[]);
         cursor.first();
         while let Some((key, value)) = cursor.item().filter(|_| out.len() < limit) {
             let entry = ChunkEntry::decode(value).ok_or_else(|| bad_value("a chunk entry"))?;
-            if !entry.is_inline() {
+            if wanted(&entry) {
                 out.push((ChunkKey::decode(key).ok_or_else(|| bad_value("a chunk key"))?, info(&entry)));
             }
             cursor.next();

@@ -176,20 +176,20 @@ impl MetaHost {
         MetaClient::new(self.inner.clone(), lanes)
     }
 
-    /// Registers a session of `node` in the system group, ends the earlier ones of that node there, and fences them in
-    /// all groups, so that no command of theirs can take effect any more. The same `nonce` gives the same session again.
-    pub async fn register_session(&self, node: &str, nonce: u64) -> Result<SessionId, MetaError> {
-        let system = kv::KvClient::new(self.client(SessionId(0)));
-        let (session, ended) = system.register_session(node, nonce).await?;
-        for ended in ended {
-            self.end_session(ended).await?;
-        }
-        Ok(session)
+    /// Registers a session of `node` in the system group, the same again for the same `nonce`. Also tells the earlier
+    /// sessions of that node that have not ended: the caller is to [`Self::end_session`] each of them.
+    pub async fn register_session(
+        &self,
+        node: &str,
+        nonce: u64,
+    ) -> Result<(SessionId, Vec<SessionId>), MetaError> {
+        kv::KvClient::new(self.client(SessionId(0))).register_session(node, nonce).await
     }
 
-    /// Ends a session in the system group and in every other: its recorded results are dropped and its commands refused.
+    /// Ends a session: fences it in every group, where its recorded results are dropped and its commands refused, and
+    /// then records its end in the system group. In this order, because whoever reads that it has ended relies on it that
+    /// nothing of it can take effect any more. Idempotent; fails while a group does not answer.
     pub async fn end_session(&self, session: SessionId) -> Result<(), MetaError> {
-        kv::KvClient::new(self.client(SessionId(0))).end_session(session).await?;
         let client = self.client(SessionId(0));
         let mut groups: Vec<GroupId> = self.inner.slots.load().iter().copied().collect();
         groups.push(SYSTEM_GROUP);
@@ -198,6 +198,7 @@ impl MetaHost {
         for group in groups {
             client.fence(group, session).await?;
         }
+        kv::KvClient::new(client).end_session(session).await?;
         self.inner.sessions.lock().remove(&session);
         Ok(())
     }

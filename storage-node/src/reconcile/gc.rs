@@ -4,8 +4,7 @@
 //! device that is away now gets it when it comes back.
 
 use super::PAGE;
-use super::pass::after_error;
-use super::slots;
+use super::sweep::Sweep;
 use crate::NodeError;
 use crate::inner::Inner;
 use futures_util::StreamExt;
@@ -35,34 +34,44 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         if directory.on_hold() {
             continue;
         }
-        match collect(&inner, &*directory, &mut confirmed).await {
-            Ok(backlog) => inner.reconcilers.counts.delete_backlog.store(backlog, Ordering::Relaxed),
-            Err(error) => after_error("garbage collection", &error).await,
-        }
+        let backlog = collect(&inner, &*directory, &mut confirmed).await;
+        inner.reconcilers.counts.delete_backlog.store(backlog, Ordering::Relaxed);
     }
 }
 
 /// One pass; returns how many condemned blobs are left.
-async fn collect(
+async fn collect(inner: &Inner, directory: &dyn BlobDirectory, confirmed: &mut Confirmed) -> u64 {
+    let mut backlog = 0;
+    let mut sweep = Sweep::new(inner);
+    while let Some(slot) = sweep.next() {
+        match collect_slot(inner, directory, confirmed, slot).await {
+            Ok(left) => backlog += left,
+            Err(error) => {
+                tracing::debug!(%slot, %error, "a slot does not answer, its group is left out");
+                sweep.no_answer(slot);
+            }
+        }
+    }
+    backlog
+}
+
+async fn collect_slot(
     inner: &Inner,
     directory: &dyn BlobDirectory,
     confirmed: &mut Confirmed,
+    slot: SlotId,
 ) -> Result<u64, NodeError> {
-    let mut backlog = 0;
-    for slot in slots() {
-        let mut after = None;
-        loop {
-            let page = directory.condemned(slot, after, PAGE).await?;
-            let Some(last) = page.last().copied() else { break };
-            let full = page.len() == PAGE;
-            backlog += delete_page(inner, directory, confirmed, slot, page).await?;
-            if !full {
-                break;
-            }
-            after = Some(last);
+    let (mut backlog, mut after) = (0, None);
+    loop {
+        let page = directory.condemned(slot, after, PAGE).await?;
+        let Some(last) = page.last().copied() else { return Ok(backlog) };
+        let full = page.len() == PAGE;
+        backlog += delete_page(inner, directory, confirmed, slot, page).await?;
+        if !full {
+            return Ok(backlog);
         }
+        after = Some(last);
     }
-    Ok(backlog)
 }
 
 async fn delete_page(

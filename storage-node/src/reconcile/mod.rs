@@ -4,6 +4,7 @@
 //! cut short anywhere, and starts over. All are paced, so that clients come first, and wait until the owner of the blob
 //! records has been given to the node: without the records nothing is known to be wanted, and nothing is touched.
 
+mod bad;
 mod gc;
 mod orphans;
 mod pace;
@@ -12,16 +13,19 @@ mod progress;
 mod rebalance;
 mod repair;
 mod scrub;
+mod sweep;
 
 pub(crate) use pace::Pace;
 pub(crate) use progress::Tracker;
 
 use crate::NodeError;
 use crate::inner::Inner;
+use bad::BadChunks;
 use parking_lot::Mutex;
-use ringfort_core::{BlobId, SLOT_COUNT, SlotId};
+use ringfort_core::{BlobId, DeviceId};
 use ringfort_engine::Engine;
 use ringfort_storage_client::{BlobDirectory, BlobHome, DirectoryError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,6 +51,11 @@ pub(crate) struct Reconcilers {
     pub(crate) rebalance_pass: Tracker,
     pub(crate) scrub_pass: Tracker,
     pub(crate) scrub_last: Mutex<ScrubResult>,
+    pub(crate) bad: BadChunks,
+    /// Devices that were lost, or made anew, since a complete pass last found everything readable without them.
+    pub(crate) unproven: Mutex<BTreeSet<DeviceId>>,
+    /// What the brake of the search for orphans holds back, by device: blobs without a record, and blobs in all.
+    pub(crate) held_orphans: Mutex<BTreeMap<DeviceId, (u64, u64)>>,
 }
 
 /// Figures for `status`.
@@ -54,10 +63,10 @@ pub(crate) struct Reconcilers {
 pub(crate) struct Counts {
     /// Pieces found missing by the last pass or the one under way, not rebuilt yet.
     pub(crate) missing: AtomicU64,
-    /// Pieces found damaged and not rebuilt yet.
-    pub(crate) damaged: AtomicU64,
-    /// Chunks that cannot be read now.
+    /// Chunks that the last pass, or the one under way, found to have too few pieces.
     pub(crate) unreadable: AtomicU64,
+    /// Chunks out of the repair queue that are being repaired.
+    pub(crate) repairing: AtomicU64,
     /// Pieces rebuilt since the start.
     pub(crate) repaired: AtomicU64,
     /// Changes that could have cost redundancy, and the last of them that a complete pass has dealt with.
@@ -74,6 +83,8 @@ pub(crate) struct Counts {
 pub(crate) struct ScrubResult {
     pub(crate) checked: u64,
     pub(crate) damaged: u64,
+    /// Damage that could not be repaired when it was found.
+    pub(crate) unmended: u64,
     pub(crate) finished_s: Option<u64>,
     /// Scrubs that ended since the start.
     pub(crate) finished: u64,
@@ -106,6 +117,13 @@ impl Reconcilers {
     pub(crate) fn wake_repair(&self) {
         self.counts.changes.fetch_add(1, Ordering::Relaxed);
         self.repair.notify_one();
+    }
+
+    /// A device was lost or made anew: what it held has to be found elsewhere.
+    pub(crate) fn device_lost(&self, device: DeviceId) {
+        // In this order: a pass that began before cannot prove anything about the device any more.
+        self.wake_repair();
+        self.unproven.lock().insert(device);
     }
 
     pub(crate) fn wake_rebalance(&self) {
@@ -148,11 +166,6 @@ async fn watch(inner: Arc<Inner>, every: Duration) {
     }
 }
 
-/// All slots that blobs can be at home in.
-fn slots() -> impl Iterator<Item = SlotId> {
-    (0..SLOT_COUNT).map(SlotId)
-}
-
 /// The home record of one blob.
 async fn home_of(directory: &dyn BlobDirectory, blob: BlobId) -> Result<Option<BlobHome>, DirectoryError> {
     let before =
@@ -161,11 +174,28 @@ async fn home_of(directory: &dyn BlobDirectory, blob: BlobId) -> Result<Option<B
     Ok(found.into_iter().next().filter(|home| home.blob == blob))
 }
 
-/// Whether a device holds any chunk. Blocks.
-pub(crate) fn holds_chunks(engine: &Engine) -> Result<bool, NodeError> {
-    let page =
-        engine.list_chunks(None, 1).map_err(|error| NodeError::Refused { reason: error.to_string() })?;
-    Ok(!page.is_empty())
+impl Inner {
+    /// Whether a device holds a chunk that somebody refers to. What failed writes left, and what was deleted and waits for
+    /// the garbage collector, is not wanted any more.
+    pub(crate) async fn holds_wanted(&self, engine: &Engine) -> Result<bool, NodeError> {
+        let (mut after, mut looked_at) = (None, None);
+        loop {
+            let (lister, from) = (engine.clone(), after);
+            let page = self.blocking(move || lister.list_chunks(from, PAGE)).await?;
+            let page = page.map_err(|error| NodeError::Refused { reason: error.to_string() })?;
+            let Some((last, _)) = page.last() else { return Ok(false) };
+            after = Some(*last);
+            for (key, _) in page {
+                let Some(directory) = self.reconcilers.directory.get() else { return Ok(true) };
+                if looked_at.replace(key.blob) == Some(key.blob) {
+                    continue;
+                }
+                if home_of(&**directory, key.blob).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+    }
 }
 
 impl From<DirectoryError> for NodeError {

@@ -4,7 +4,8 @@
 //! second repairs what was noted. So the chunk that the next lost device would take is never behind a million that it
 //! would not.
 
-use super::{PAGE, Pace, RETRY_AFTER, Tracker, slots};
+use super::sweep::Sweep;
+use super::{PAGE, Pace, RETRY_AFTER, Tracker};
 use crate::NodeError;
 use crate::inner::Inner;
 use ringfort_core::Policy;
@@ -27,6 +28,8 @@ pub(crate) struct PassResult {
     pub(crate) short: u64,
     /// Chunks of which too few pieces are left though every device answered.
     pub(crate) lost: u64,
+    /// Every slot was answered.
+    pub(crate) complete: bool,
 }
 
 impl PassResult {
@@ -52,6 +55,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) depth: RepairDepth,
     pub(crate) pace: Pace,
     pub(crate) result: PassResult,
+    /// Chunks that lack one piece.
     noted: Vec<RepairRequest>,
 }
 
@@ -75,13 +79,21 @@ impl<'a> Pass<'a> {
     }
 
     async fn sweeps(&mut self, what: &str, go_on: impl Fn() -> bool) -> Result<bool, NodeError> {
-        for slot in slots() {
+        let mut sweep = Sweep::new(self.inner);
+        while let Some(slot) = sweep.next() {
             let mut after = None;
             loop {
                 if !go_on() {
                     return Ok(false);
                 }
-                let page = self.directory.blobs(slot, after, PAGE).await?;
+                let page = match self.directory.blobs(slot, after, PAGE).await {
+                    Ok(page) => page,
+                    Err(error) => {
+                        tracing::debug!(%slot, %error, "a slot does not answer, its group is left out");
+                        sweep.no_answer(slot);
+                        break;
+                    }
+                };
                 for home in &page {
                     self.look_at(home).await?;
                 }
@@ -92,6 +104,7 @@ impl<'a> Pass<'a> {
             }
             self.tracker.advance(1, 0);
         }
+        self.result.complete = sweep.is_complete();
         let noted = std::mem::take(&mut self.noted);
         self.tracker.begin(what, noted.len() as u64);
         for request in noted {
@@ -99,7 +112,7 @@ impl<'a> Pass<'a> {
                 return Ok(false);
             }
             if let Some(policy) = self.policy(request.policy) {
-                self.repair(&policy, &request).await?;
+                self.repair(&policy, &request, 1).await?;
             }
         }
         Ok(true)
@@ -118,7 +131,7 @@ impl<'a> Pass<'a> {
             let len = home.chunk_len(number);
             let request = RepairRequest { policy: policy.id, blob: home.blob, number, len, verify: false };
             if self.depth != RepairDepth::Presence {
-                self.repair(&policy, &request).await?;
+                self.repair(&policy, &request, 0).await?;
                 continue;
             }
             match self.inner.chunks.missing_pieces(&policy, home.blob, number, len).await? {
@@ -132,7 +145,7 @@ impl<'a> Pass<'a> {
                 }
                 missing => {
                     self.inner.reconcilers.counts.missing.fetch_add(u64::from(missing), Ordering::Relaxed);
-                    self.repair(&policy, &request).await?;
+                    self.repair(&policy, &request, missing).await?;
                 }
             }
             self.pace.pay(0).await;
@@ -140,12 +153,24 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    async fn repair(&mut self, policy: &Policy, request: &RepairRequest) -> Result<(), NodeError> {
+    /// Repairs one chunk, of which `counted` pieces were counted as missing.
+    async fn repair(
+        &mut self,
+        policy: &Policy,
+        request: &RepairRequest,
+        counted: u32,
+    ) -> Result<(), NodeError> {
         // What is missing was found by the first sweep; this one looks at every device, also for copies out of place.
         let depth = self.depth.max(RepairDepth::Strays);
         let chunks = &self.inner.chunks;
         let report = chunks.repair_chunk(policy, request.blob, request.number, request.len, depth).await?;
-        self.inner.reconcilers.count(&report, self.depth == RepairDepth::Presence);
+        let reconcilers = &self.inner.reconcilers;
+        reconcilers.count(&report);
+        if report.redundant {
+            reconcilers.counts.found_again(counted);
+        } else if report.unreadable && self.depth == RepairDepth::Presence {
+            reconcilers.counts.unreadable.fetch_add(1, Ordering::Relaxed);
+        }
         self.result.note(&report);
         self.tracker.advance(u64::from(self.depth == RepairDepth::Presence), report.bytes);
         self.pace.pay(report.bytes).await;

@@ -42,7 +42,7 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         let outcome = pass.run("rebalance", go_on).await;
         let result = pass.result;
         match outcome {
-            Ok(true) if result.short + result.elsewhere == 0 => {
+            Ok(true) if result.complete && result.short + result.elsewhere == 0 => {
                 if let Err(error) = inner.ring_step(RingStep::Finish).await {
                     after_error("rebalance", &error).await;
                 } else {

@@ -1,7 +1,7 @@
 //! Repair: missing pieces are rebuilt, whoever finds them missing.
 
 use super::pass::{Pass, after_error};
-use super::{Reconcilers, home_of};
+use super::{Counts, Reconcilers, home_of};
 use crate::inner::Inner;
 use ringfort_storage_client::{RepairDepth, RepairReport, RepairRequest};
 use std::sync::Arc;
@@ -11,22 +11,36 @@ use std::time::Duration;
 /// Events that come together are dealt with by one pass.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// Time after which chunks that could not be repaired are tried again.
+const BAD_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+impl Counts {
+    /// Pieces that were counted as missing are there, where they belong or on stand-ins.
+    pub(crate) fn found_again(&self, pieces: u32) {
+        let fewer = |count: u64| Some(count.saturating_sub(u64::from(pieces)));
+        // Always `Some`, so it always succeeds.
+        let _ = self.missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+    }
+}
+
 impl Reconcilers {
-    /// Counts what a repair found and did; `known` says that its missing pieces were counted before.
-    pub(crate) fn count(&self, report: &RepairReport, known: bool) {
-        let counts = &self.counts;
-        counts.repaired.fetch_add(u64::from(report.rebuilt), Ordering::Relaxed);
-        if known && report.redundant {
-            let fixed = u64::from(report.missing);
-            let _ = counts
-                .missing
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(fixed)));
-        }
-        if report.unreadable {
-            counts.unreadable.fetch_add(1, Ordering::Relaxed);
-        }
+    /// Counts what a repair did.
+    pub(crate) fn count(&self, report: &RepairReport) {
+        self.counts.repaired.fetch_add(u64::from(report.rebuilt), Ordering::Relaxed);
         metrics::counter!("ringfort_repaired_pieces_total").increment(u64::from(report.rebuilt));
         metrics::counter!("ringfort_repaired_bytes_total").increment(report.bytes);
+    }
+}
+
+impl Reconcilers {
+    /// A pass that began with change number `change` is complete: if every chunk can be read, nothing is needed of the
+    /// devices that were lost before it.
+    fn note_proven(&self, change: u64) {
+        let counts = &self.counts;
+        let current = counts.changes.load(Ordering::Relaxed) == change;
+        if current && counts.unreadable.load(Ordering::Relaxed) == 0 && self.bad.counts().1 == 0 {
+            self.unproven.lock().clear();
+        }
     }
 }
 
@@ -43,9 +57,12 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         let outcome = pass.run("repair", || true).await;
         let result = pass.result;
         match outcome {
+            // Groups without a quorum were left out; what the others name is looked after.
+            Ok(_) if !result.complete => {}
             Ok(_) => {
                 counts.changes_checked.store(change, Ordering::Relaxed);
                 counts.passes.fetch_add(1, Ordering::Relaxed);
+                inner.reconcilers.note_proven(change);
                 if result.short + result.lost > 0 {
                     tracing::warn!(
                         chunks = result.chunks,
@@ -62,7 +79,8 @@ pub(crate) async fn run(inner: Arc<Inner>) {
                 continue;
             }
         }
-        let wait = if result.short > 0 { every.min(Duration::from_secs(10)) } else { every };
+        let again = result.short > 0 || !result.complete;
+        let wait = if again { every.min(Duration::from_secs(10)) } else { every };
         tokio::select! {
             () = inner.reconcilers.repair.notified() => tokio::time::sleep(SETTLE).await,
             () = tokio::time::sleep(wait) => {}
@@ -73,18 +91,31 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 /// Single chunks that readers, writers and the scrub found to be less than whole.
 pub(crate) async fn run_queue(inner: Arc<Inner>) {
     let directory = inner.reconcilers.directory().await;
-    let queue = inner.chunks.repairs().clone();
+    let (queue, bad) = (inner.chunks.repairs().clone(), &inner.reconcilers.bad);
+    let repairing = &inner.reconcilers.counts.repairing;
     let mut pace = super::Pace::new(inner.config.reconcile.bytes_per_s);
     loop {
-        queue.wait().await;
+        if tokio::time::timeout(BAD_AGAIN_AFTER, queue.wait()).await.is_err() {
+            bad.requests().into_iter().for_each(|request| queue.push(request));
+            if bad.wants_scrub() {
+                inner.reconcilers.wake_scrub();
+            }
+        }
         if queue.take_dropped() > 0 {
             inner.reconcilers.wake_repair();
         }
-        let Some(request) = queue.try_pop() else { continue };
-        match repair_one(&inner, &*directory, &request).await {
-            Ok(bytes) => pace.pay(bytes).await,
-            Err(error) => after_error("read repair", &error).await,
+        // Counted before it leaves the queue: it is always seen in one of the two.
+        repairing.store(1, Ordering::Relaxed);
+        if let Some(request) = queue.try_pop() {
+            match repair_one(&inner, &*directory, &request).await {
+                Ok(bytes) => pace.pay(bytes).await,
+                Err(error) => {
+                    queue.push(request);
+                    after_error("read repair", &error).await;
+                }
+            }
         }
+        repairing.store(0, Ordering::Relaxed);
     }
 }
 
@@ -93,19 +124,23 @@ async fn repair_one(
     directory: &dyn ringfort_storage_client::BlobDirectory,
     request: &RepairRequest,
 ) -> Result<u64, crate::NodeError> {
+    let bad = &inner.reconcilers.bad;
     // A write whose commit is still to come has no home record yet, and one whose blob was deleted has none any more:
     // neither is repaired. The next full pass meets the first again.
-    let Some(home) = home_of(directory, request.blob).await? else { return Ok(0) };
-    let policy = inner.map.load().policies.iter().find(|policy| policy.id == home.policy).cloned();
-    let Some(policy) = policy.filter(|_| request.number < home.chunk_count()) else { return Ok(0) };
+    let home = home_of(directory, request.blob).await?.filter(|home| request.number < home.chunk_count());
+    let policy = |id| inner.map.load().policies.iter().find(|policy| policy.id == id).cloned();
+    let Some((home, policy)) = home.and_then(|home| Some((home, policy(home.policy)?))) else {
+        bad.gone(request);
+        return Ok(0);
+    };
     let depth = if request.verify { RepairDepth::Verify } else { RepairDepth::Strays };
     let len = home.chunk_len(request.number);
     let report = inner.chunks.repair_chunk(&policy, home.blob, request.number, len, depth).await?;
-    inner.reconcilers.count(&report, false);
-    if request.verify && report.redundant {
-        let fixed = u64::from(report.damaged);
-        let damaged = &inner.reconcilers.counts.damaged;
-        let _ = damaged.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(fixed)));
+    inner.reconcilers.count(&report);
+    if report.redundant {
+        bad.repaired(request);
+    } else if report.unreadable || request.verify {
+        bad.not_repaired(*request, report.damaged, report.unreadable);
     }
     Ok(report.bytes)
 }

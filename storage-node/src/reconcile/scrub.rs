@@ -1,16 +1,24 @@
 //! Scrub: every stored byte is read and checked against its checksum, so that damage is found while other copies are good.
 
 use super::pass::after_error;
-use super::{PAGE, Pace, ScrubResult, home_of, slots};
+use super::{PAGE, Pace, ScrubResult, home_of};
 use crate::NodeError;
 use crate::inner::Inner;
-use futures_util::future::join_all;
 use ringfort_core::{BlobId, ChunkKey, DeviceId, ErrorKind};
 use ringfort_engine::{ChunkInfo, Engine};
 use ringfort_runtime::wall_us;
-use ringfort_storage_client::{BlobDirectory, BlobHome, RepairRequest};
+use ringfort_storage_client::{BlobDirectory, RepairRequest};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// What is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bodies {
+    /// Pieces of chunks, which are repaired by way of their blob's home record.
+    Chunks,
+    /// Bodies of small objects, which the voters of their metadata group hold.
+    Inline,
+}
 
 /// One scrub of everything.
 struct Scrub<'a> {
@@ -32,8 +40,9 @@ pub(crate) async fn run(inner: Arc<Inner>) {
             let mut last = inner.reconcilers.scrub_last.lock();
             *last = ScrubResult { finished: last.finished, ..ScrubResult::default() };
         }
-        let chunks: u64 = inner.engines().iter().map(|(_, engine)| engine.usage().chunks).sum();
-        inner.reconcilers.scrub_pass.begin("scrub", chunks + u64::from(ringfort_core::SLOT_COUNT));
+        let usages = inner.engines().into_iter().map(|(_, engine)| engine.usage());
+        let pieces = usages.map(|usage| usage.chunks + usage.inline_bodies).sum();
+        inner.reconcilers.scrub_pass.begin("scrub", pieces);
         let outcome = scrub.everything().await;
         inner.reconcilers.scrub_pass.end();
         match outcome {
@@ -54,124 +63,104 @@ pub(crate) async fn run(inner: Arc<Inner>) {
 impl Scrub<'_> {
     async fn everything(&mut self) -> Result<(), NodeError> {
         for (device, engine) in self.inner.engines() {
-            self.chunks_of(device, &engine).await?;
-        }
-        for slot in slots() {
-            let mut after = None;
-            loop {
-                let page = self.directory.blobs(slot, after, PAGE).await?;
-                for home in page.iter().filter(|home| home.inline) {
-                    self.inline_body(home).await?;
-                }
-                match page.last() {
-                    Some(last) if page.len() == PAGE => after = Some(last.blob),
-                    _ => break,
-                }
-            }
-            self.inner.reconcilers.scrub_pass.advance(1, 0);
+            self.bodies(device, &engine, Bodies::Chunks).await?;
+            self.bodies(device, &engine, Bodies::Inline).await?;
         }
         Ok(())
     }
 
-    async fn chunks_of(&mut self, device: DeviceId, engine: &Engine) -> Result<(), NodeError> {
+    /// Verifies everything of one kind on a device.
+    async fn bodies(&mut self, device: DeviceId, engine: &Engine, kind: Bodies) -> Result<(), NodeError> {
         let mut after = None;
         loop {
             let (lister, from) = (engine.clone(), after);
-            let page: Vec<(ChunkKey, ChunkInfo)> =
-                match self.inner.blocking(move || lister.list_chunks(from, PAGE)).await? {
-                    Ok(page) => page,
-                    // The device left meanwhile: the repair that follows looks after its pieces.
-                    Err(error) => {
-                        tracing::warn!(%device, %error, "the scrub leaves this device out");
-                        return Ok(());
-                    }
-                };
+            let listed = self.inner.blocking(move || match kind {
+                Bodies::Chunks => lister.list_chunks(from, PAGE),
+                Bodies::Inline => lister.list_inline(from, PAGE),
+            });
+            let page: Vec<(ChunkKey, ChunkInfo)> = match listed.await? {
+                Ok(page) => page,
+                // The device left meanwhile: the repair that follows looks after its pieces.
+                Err(error) => {
+                    tracing::warn!(%device, %error, "the scrub leaves this device out");
+                    return Ok(());
+                }
+            };
             for (key, info) in &page {
-                self.chunk(device, engine, *key, info.len).await?;
+                self.body(device, engine, *key, info.len, kind).await?;
             }
             let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(*last);
         }
     }
 
-    async fn chunk(
+    async fn body(
         &mut self,
         device: DeviceId,
         engine: &Engine,
         key: ChunkKey,
         len: u32,
+        kind: Bodies,
     ) -> Result<(), NodeError> {
         let verified = engine.verify_chunk(key).await;
-        self.checked(1);
+        self.inner.reconcilers.scrub_last.lock().checked += 1;
+        metrics::counter!("ringfort_scrubbed_pieces_total").increment(1);
         self.inner.reconcilers.scrub_pass.advance(1, u64::from(len));
         self.pace.pay(u64::from(len)).await;
-        match verified {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::warn!(%device, blob = %key.blob, number = key.number, %error, "the scrub found a damaged piece");
-                self.damaged(key.blob, key.number).await
+        let Err(error) = verified else { return Ok(()) };
+        // Anything else: deleted or moved meanwhile, or the device is leaving. Nothing to find here.
+        if error.kind() != ErrorKind::Corrupt {
+            return Ok(());
+        }
+        let wanted = match kind {
+            Bodies::Inline => {
+                self.mend(device, engine, key, len).await;
+                true
             }
-            // Deleted or moved meanwhile, or the device is leaving: nothing to find here.
-            Err(_) => Ok(()),
-        }
-    }
-
-    fn checked(&self, pieces: u64) {
-        self.inner.reconcilers.scrub_last.lock().checked += pieces;
-        metrics::counter!("ringfort_scrubbed_pieces_total").increment(pieces);
-    }
-
-    /// Queues a chunk with a damaged piece; one whose blob nobody wants is left to the garbage collector.
-    async fn damaged(&mut self, blob: BlobId, number: u32) -> Result<(), NodeError> {
-        self.inner.reconcilers.scrub_last.lock().damaged += 1;
-        metrics::counter!("ringfort_scrub_damaged_pieces_total").increment(1);
-        let Some(home) = home_of(self.directory, blob).await? else { return Ok(()) };
-        if number < home.chunk_count() {
-            self.inner.reconcilers.counts.damaged.fetch_add(1, Ordering::Relaxed);
-            let len = home.chunk_len(number);
-            self.inner.chunks.repairs().push(RepairRequest {
-                policy: home.policy,
-                blob,
-                number,
-                len,
-                verify: true,
-            });
-        }
-        Ok(())
-    }
-
-    /// Verifies the copies of an inline body on the devices that vote for its home, and mends damaged ones from good ones.
-    async fn inline_body(&mut self, home: &BlobHome) -> Result<(), NodeError> {
-        let key = ChunkKey { blob: home.blob, number: 0, fragment: 0 };
-        let engines = self.inner.engines();
-        let verified = join_all(engines.iter().map(|(_, engine)| engine.verify_chunk(key))).await;
-        let good =
-            engines.iter().zip(&verified).find(|(_, result)| result.is_ok()).map(|((_, engine), _)| engine);
-        let damaged = engines
-            .iter()
-            .zip(&verified)
-            .filter(|(_, result)| result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt));
-        for ((device, engine), _) in damaged {
+            Bodies::Chunks => match self.queue(key.blob, key.number).await {
+                Ok(wanted) => wanted,
+                Err(error) => {
+                    // Its home does not answer now; the next scrub meets it again.
+                    tracing::warn!(%device, blob = %key.blob, %error, "the damage is not repaired now");
+                    self.inner.reconcilers.scrub_last.lock().unmended += 1;
+                    true
+                }
+            },
+        };
+        if wanted {
+            tracing::warn!(%device, blob = %key.blob, number = key.number, %error, "the scrub found damage");
             self.inner.reconcilers.scrub_last.lock().damaged += 1;
-            tracing::warn!(%device, blob = %home.blob, "the scrub found a damaged inline body");
-            let len = u32::try_from(home.size).unwrap_or(u32::MAX);
-            let body = match good {
-                Some(good) => good.read_chunk(key, 0..len).await.ok(),
-                None => None,
-            };
-            let mended = match body {
-                Some(body) => engine.replace_chunk(key, vec![body]).await.is_ok(),
-                None => false,
-            };
-            if mended {
-                self.inner.reconcilers.counts.repaired.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.inner.reconcilers.counts.damaged.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("ringfort_scrub_damaged_pieces_total").increment(1);
+        }
+        Ok(())
+    }
+
+    /// Queues a chunk with a damaged piece. `false` for one whose blob nobody wants any more: it is left to the garbage
+    /// collector, and nothing is lost with it.
+    async fn queue(&mut self, blob: BlobId, number: u32) -> Result<bool, NodeError> {
+        let home = home_of(self.directory, blob).await?;
+        let Some(home) = home.filter(|home| number < home.chunk_count()) else { return Ok(false) };
+        let len = home.chunk_len(number);
+        let request = RepairRequest { policy: home.policy, blob, number, len, verify: true };
+        self.inner.reconcilers.bad.damaged(request);
+        self.inner.chunks.repairs().push(request);
+        Ok(true)
+    }
+
+    /// Stores a good copy of an inline body over a damaged one: every voter of its group holds the same bytes.
+    async fn mend(&self, device: DeviceId, engine: &Engine, key: ChunkKey, len: u32) {
+        for (_, other) in self.inner.engines().into_iter().filter(|(id, _)| *id != device) {
+            let Ok(body) = other.read_chunk(key, 0..len).await else { continue };
+            match engine.replace_chunk(key, vec![body]).await {
+                Ok(()) => {
+                    self.inner.reconcilers.counts.repaired.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%device, blob = %key.blob, %error, "an inline body is not mended")
+                }
             }
         }
-        let held = verified.iter().filter(|result| result.is_ok()).count() as u64;
-        self.checked(held);
-        self.pace.pay(home.size * held).await;
-        Ok(())
+        self.inner.reconcilers.scrub_last.lock().unmended += 1;
     }
 }

@@ -212,7 +212,7 @@ impl Rig {
         for _ in 0..count {
             let blob = self.write(policy, len).await;
             let size = u64::try_from(len).unwrap();
-            let home = BlobHome { blob, policy, chunk_bytes: 4 << 20, size, inline: false };
+            let home = BlobHome { blob, policy, chunk_bytes: 4 << 20, size };
             self.directory.homes.lock().insert(blob, home);
         }
     }

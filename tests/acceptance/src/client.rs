@@ -88,8 +88,23 @@ impl Connection {
         query: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Reply> {
+        self.call_with(method, path, query, body, &[]).await
+    }
+
+    /// Like [`Self::call`], with further headers.
+    ///
+    /// # Errors
+    /// When the connection breaks or nothing comes for a minute.
+    pub async fn call_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Bytes,
+        headers: &[(&str, &str)],
+    ) -> Result<Reply> {
         let call = async {
-            let response = self.send(method, path, query, body, &[]).await?;
+            let response = self.send(method, path, query, body, headers).await?;
             let (head, body) = response.into_parts();
             let body = body.collect().await?.to_bytes();
             Ok(Reply { status: head.status, headers: head.headers, body })

@@ -4,6 +4,7 @@
 
 mod client;
 mod content;
+mod health;
 mod ledger;
 mod load;
 mod operator;
@@ -14,9 +15,10 @@ mod tools;
 
 pub use client::{Connection, Reply};
 pub use content::{body_of, stream_of};
+pub use health::Status;
 pub use ledger::{Ledger, Tally};
 pub use load::{Load, LoadPlan, read_back};
 pub use operator::{HalfUpload, Launch, TmpFs, snapshot, until};
-pub use server::{Redundancy, Server, ServerBuilder};
+pub use server::{Server, ServerBuilder};
 pub use sign::Keys;
 pub use tools::{LoopDisk, Tool, flip_bits, run_to_end, venv_program, wipe};

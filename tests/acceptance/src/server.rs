@@ -3,7 +3,6 @@
 use crate::{Connection, Keys, Tool};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use serde_json::Value;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -22,6 +21,7 @@ pub struct ServerBuilder {
     launcher: Vec<OsString>,
     data_name: Option<String>,
     env: Vec<(String, String)>,
+    config: Option<String>,
 }
 
 /// A running, or killed, `ringfort up`.
@@ -33,31 +33,6 @@ pub struct Server {
     env: Vec<(String, String)>,
     port_base: u16,
     pub(crate) child: Option<Child>,
-}
-
-/// What `status` says about redundancy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redundancy {
-    /// Pieces missing.
-    pub missing: u64,
-    /// Pieces damaged.
-    pub damaged: u64,
-    /// Chunks that can't be read.
-    pub unreadable: u64,
-    /// Chunks that wait for repair.
-    pub queued: u64,
-    /// Pieces repaired since the start.
-    pub repaired: u64,
-    /// Whether a full pass has been made since the last loss.
-    pub checked: bool,
-}
-
-impl Redundancy {
-    /// Every piece is there and known to be.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.checked && self.missing == 0 && self.damaged == 0 && self.unreadable == 0 && self.queued == 0
-    }
 }
 
 impl ServerBuilder {
@@ -96,6 +71,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Gives it a settings file with this content.
+    #[must_use]
+    pub fn config(mut self, toml: &str) -> Self {
+        self.config = Some(toml.to_owned());
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     ///
     /// # Errors
@@ -103,7 +85,12 @@ impl ServerBuilder {
     pub fn start(self) -> Result<Server> {
         let root = scratch()?;
         let data = self.data.unwrap_or_else(|| root.join(self.data_name.as_deref().unwrap_or("data")));
-        let (args, launcher, env) = (self.args, self.launcher, self.env);
+        let (mut args, launcher, env) = (self.args, self.launcher, self.env);
+        if let Some(config) = self.config {
+            let path = root.join("ringfort.toml");
+            fs::write(&path, config)?;
+            args.extend(["--config".to_owned(), path.display().to_string()]);
+        }
         let mut server = Server { root, data, args, launcher, env, port_base: free_ports()?, child: None };
         server.start()?;
         Ok(server)
@@ -183,10 +170,26 @@ impl Server {
     /// # Errors
     /// When it does not end well within half a minute.
     pub fn stop(&mut self) -> Result<Duration> {
+        self.terminate()?;
+        self.wait_end()
+    }
+
+    /// SIGTERM.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn terminate(&self) -> Result<()> {
+        let pid = rustix_pid(self.child.as_ref().context("it does not run")?)?;
+        Ok(rustix::process::kill_process(pid, rustix::process::Signal::TERM)?)
+    }
+
+    /// Waits for a clean end.
+    ///
+    /// # Errors
+    /// When it does not end well within half a minute.
+    pub fn wait_end(&mut self) -> Result<Duration> {
         let mut child = self.child.take().context("it does not run")?;
         let began = Instant::now();
-        let pid = rustix_pid(&child)?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         while began.elapsed() < Duration::from_secs(30) {
             if let Some(status) = child.try_wait()? {
                 ensure!(status.success(), "it ended with {status}:\n{}", self.log_tail());
@@ -270,55 +273,6 @@ impl Server {
     /// When it fails.
     pub fn operate(&self, args: &[&str]) -> Result<String> {
         Tool::new(&binary()?).args(args).arg("--data").arg(&self.data).run()
-    }
-
-    /// `ringfort status --json`.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub fn status(&self) -> Result<Value> {
-        Ok(serde_json::from_str(&self.operate(&["status", "--json"])?)?)
-    }
-
-    /// The part of the status that tells how whole the data are.
-    ///
-    /// # Errors
-    /// When there is no such part.
-    pub fn redundancy(&self) -> Result<Redundancy> {
-        let status = self.status()?;
-        let part = &status["node"]["redundancy"];
-        let count = |name: &str| part[name].as_u64().with_context(|| format!("no {name} in {part}"));
-        Ok(Redundancy {
-            missing: count("missing")?,
-            damaged: count("damaged")?,
-            unreadable: count("unreadable")?,
-            queued: count("queued")?,
-            repaired: count("repaired")?,
-            checked: part["checked"].as_bool().unwrap_or(false),
-        })
-    }
-
-    /// Waits until every piece is back, or fails after `limit`.
-    ///
-    /// # Errors
-    /// With the last status.
-    pub fn wait_whole(&self, limit: Duration) -> Result<Duration> {
-        let began = Instant::now();
-        // What was just broken must be noticed first: whole has to be said twice, a while apart.
-        let mut whole = 0;
-        loop {
-            let redundancy = self.redundancy()?;
-            whole = if redundancy.is_whole() { whole + 1 } else { 0 };
-            if whole >= 8 {
-                return Ok(began.elapsed());
-            }
-            ensure!(
-                began.elapsed() < limit,
-                "not whole after {limit:?}: {redundancy:?}\n{}",
-                self.operate(&["status"])?
-            );
-            std::thread::sleep(Duration::from_millis(500));
-        }
     }
 
     /// Resident memory now and at most so far, in MiB.

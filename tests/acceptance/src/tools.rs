@@ -192,6 +192,25 @@ impl LoopDisk {
         Ok(Self { image, mounted })
     }
 
+    /// Makes the file system fail as it does when its disk fails: writing and syncing are errors from now on.
+    ///
+    /// # Errors
+    /// When the kernel does not do it.
+    pub fn fail(&self) -> Result<()> {
+        Tool::new(Path::new("mount")).args(&["-o", "remount,abort"]).arg(&self.mounted).run().map(|_| ())
+    }
+
+    /// Puts a new, empty disk in its place.
+    ///
+    /// # Errors
+    /// When that is not allowed or a tool is missing.
+    pub fn replace(self) -> Result<Self> {
+        let folder = self.image.parent().context("an image lies in a folder")?.to_owned();
+        let mib = fs::metadata(&self.image)?.len() >> 20;
+        drop(self);
+        Self::mount(&folder, mib)
+    }
+
     /// Where it is mounted.
     #[must_use]
     pub fn path(&self) -> &Path {

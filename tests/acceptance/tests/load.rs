@@ -23,7 +23,8 @@ const IDLE_MIB_MAX: u64 = 120_000_000 / MIB;
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_memory() {
     let server = Server::with(&["--devices", "4", "--policy", "replicated:3"]).start().unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // Nothing is left to do: the first check of everything is over.
+    server.wait_whole(Duration::from_secs(60)).unwrap();
     let (now, most) = server.memory_mib().unwrap();
     println!("idle: {now} MiB resident, {most} MiB at most");
     assert!(now <= IDLE_MIB_MAX, "{now} MiB");

@@ -7,10 +7,13 @@
 )]
 
 use bytes::Bytes;
-use ringfort_acceptance::{Connection, Server, body_of, read_back};
+use ringfort_acceptance::{Connection, Keys, Server, body_of};
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -34,7 +37,7 @@ async fn files_and_figures_are_as_documented() {
         assert!(status.contains(wanted), "no `{wanted}` in:\n{status}");
     }
     let json = server.status().unwrap();
-    assert_eq!(json["node"]["devices"].as_array().unwrap().len(), 4);
+    assert_eq!(json.node()["devices"].as_array().unwrap().len(), 4);
     assert!(server.operate(&["device", "list"]).unwrap().contains("device-4"));
     assert!(server.operate(&["ring", "show"]).unwrap().contains("replicated:3"));
     let metrics = server.metrics_port("/metrics").unwrap();
@@ -50,50 +53,65 @@ async fn files_and_figures_are_as_documented() {
     connection.call("HEAD", "/bbb", &[], Bytes::new()).await.unwrap().good().unwrap();
 }
 
+/// A request whose body is on its way, and one whose reply is, when SIGTERM comes: both end well, and so does the process.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_is_added_drained_and_removed() {
-    let mut server = Server::with(&["--devices", "4", "--policy", "replicated:3"]).start().unwrap();
+async fn a_stop_lets_requests_end() {
+    const SIZE: usize = 24 << 20;
+    let mut server = Server::with(&["--devices", "3", "--policy", "replicated:3"]).start().unwrap();
+    server.make_bucket("stop").await.unwrap();
     let keys = server.keys().unwrap();
-    server.make_bucket("moved").await.unwrap();
     let mut connection = Connection::open(&keys).await.unwrap();
-    let mut ledger = ringfort_acceptance::Ledger::default();
-    for number in 0..200 {
-        let key = format!("k{number}");
-        connection
-            .call("PUT", &format!("/moved/{key}"), &[], body_of(&key, 1, 100_000))
-            .await
-            .unwrap()
-            .good()
-            .unwrap();
-        ledger.acknowledge(&key, Some((1, 100_000)));
+    let old = body_of("old", 1, SIZE);
+    connection.call("PUT", "/stop/old", &[], old.clone()).await.unwrap().good().unwrap();
+    let mut upload = raw(&server, &keys, "PUT", "/stop/new", &format!("content-length: {SIZE}\r\n"));
+    let new = body_of("new", 1, SIZE);
+    upload.write_all(&new[..SIZE / 2]).unwrap();
+    let mut download = raw(&server, &keys, "GET", "/stop/old", "");
+    let mut reply = vec![0; 1000];
+    download.read_exact(&mut reply).unwrap();
+    server.terminate().unwrap();
+    // It has begun to stop when it takes no new connections.
+    let began = Instant::now();
+    while TcpStream::connect(("127.0.0.1", server.s3_port())).is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it goes on taking connections");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let folder = server.scratch().join("fifth");
-    let said = server.operate(&["device", "add", folder.to_str().unwrap()]).unwrap();
-    println!("{}", said.trim());
-    server.wait_whole(std::time::Duration::from_secs(120)).unwrap();
-    read_back(&keys, "moved", &ledger).await.unwrap().assert_clean("a device added");
-    let status = server.status().unwrap();
-    let devices = status["node"]["devices"].as_array().unwrap().clone();
-    let id = |end: &str| {
-        let device =
-            devices.iter().find(|device| device["path"].as_str().is_some_and(|path| path.ends_with(end)));
-        device.unwrap()["id"].as_u64().unwrap().to_string()
-    };
-    let fifth = devices.iter().find(|device| device["path"].as_str().unwrap().ends_with("fifth")).unwrap();
-    assert!(fifth["chunks"].as_u64().unwrap() > 0, "the new device got no data: {fifth}");
-    let first = id("device-1");
-    println!("{}", server.operate(&["device", "drain", &first]).unwrap().trim());
-    let began = std::time::Instant::now();
-    while let Err(error) = server.operate(&["device", "remove", &first]) {
-        assert!(began.elapsed().as_secs() < 120, "{error:#}\n{}", server.operate(&["status"]).unwrap());
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
-    println!("device 1 was empty after {:.1?}", began.elapsed());
-    read_back(&keys, "moved", &ledger).await.unwrap().assert_clean("a device drained and removed");
-    // The next start knows of it, whatever --devices says.
-    server.stop().unwrap();
+    upload.write_all(&new[SIZE / 2..]).unwrap();
+    let mut answer = String::new();
+    upload.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    download.read_to_end(&mut reply).unwrap();
+    assert!(reply.ends_with(&old), "the reply was cut short");
+    let took = server.wait_end().unwrap();
+    println!("stopped {took:.2?} after the last request");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     server.start().unwrap();
-    read_back(&keys, "moved", &ledger).await.unwrap().assert_clean("after a restart");
+    let mut connection = Connection::open(&keys).await.unwrap();
+    let got = connection.call("GET", "/stop/new", &[], Bytes::new()).await.unwrap().good().unwrap();
+    assert!(got.body == new, "what was acknowledged while stopping is there");
+}
+
+/// A client that never ends its request does not hold the process up for longer than it was told to wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_ever() {
+    let server = Server::with(&["--devices", "1"]).config("[http]\ndrain = \"1 s\"\n");
+    let mut server = server.start().unwrap();
+    server.make_bucket("stop").await.unwrap();
+    let mut stalled = raw(&server, &server.keys().unwrap(), "PUT", "/stop/never", "content-length: 1000\r\n");
+    stalled.write_all(b"only this").unwrap();
+    let took = server.stop().unwrap();
+    println!("stopped in {took:.2?}");
+    assert!(took < Duration::from_secs(6), "{took:?}");
+}
+
+/// Sends the head of a signed request.
+fn raw(server: &Server, keys: &Keys, method: &str, path: &str, headers: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", server.s3_port())).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let (target, host) = (keys.presign(method, path, &[]), keys.authority());
+    let head = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\nhost: {host}\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
 }
 
 #[test]

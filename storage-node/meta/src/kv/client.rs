@@ -137,7 +137,7 @@ impl KvClient {
     }
 
     /// Gives `node` a session, the same for the same `nonce`, and tells the earlier ones of that node, which the caller is
-    /// to end and fence ([`crate::MetaHost::register_session`] does all of it).
+    /// to end ([`crate::MetaHost::end_session`]).
     pub async fn register_session(
         &self,
         node: &str,
@@ -157,7 +157,7 @@ impl KvClient {
         Ok((session, ended.collect::<Result<_, _>>()?))
     }
 
-    /// Marks a session as ended here; [`crate::MetaHost::end_session`] also fences it in every group.
+    /// Marks a session as ended here; [`crate::MetaHost::end_session`] fences it in every group before.
     pub async fn end_session(&self, session: SessionId) -> Result<(), MetaError> {
         let mut command = vec![TAG, OP_END];
         command.extend_from_slice(&session.0.to_le_bytes());

@@ -86,20 +86,21 @@ async fn a_retry_gets_the_recorded_result() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_session_of_a_node_fences_the_old_one_everywhere() {
+async fn a_session_that_ended_is_fenced_everywhere() {
     let process = Process::start(1).await;
-    let old = process.host.register_session("here", 100).await.unwrap();
-    assert_eq!(
-        process.host.register_session("here", 100).await.unwrap(),
-        old,
-        "the same nonce is the same start"
-    );
-    let elsewhere = process.host.register_session("there", 100).await.unwrap();
+    let (old, earlier) = process.host.register_session("here", 100).await.unwrap();
+    assert_eq!(earlier, []);
+    let again = process.host.register_session("here", 100).await.unwrap();
+    assert_eq!(again, (old, Vec::new()), "the same nonce is the same start");
+    let (elsewhere, _) = process.host.register_session("there", 100).await.unwrap();
     assert!(elsewhere > old);
     let old_client = process.host.client(old);
     increment(&old_client, SLOT, "x").await;
-    let new = process.host.register_session("here", 101).await.unwrap();
+    let (new, earlier) = process.host.register_session("here", 101).await.unwrap();
     assert!(new > elsewhere);
+    assert_eq!(earlier, [old]);
+    process.host.end_session(old).await.unwrap();
+    process.host.end_session(old).await.unwrap();
     for slot in [SLOT, OTHER_SLOT, ringfort_core::SYSTEM_SLOT] {
         let refused = old_client.execute(slot, command(1, "x"), Vec::new()).await;
         assert!(matches!(refused, Err(crate::MetaError::SessionEnded { .. })), "{refused:?}");

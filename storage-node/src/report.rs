@@ -182,7 +182,12 @@ fn verdict(status: &NodeStatus) -> Safety {
     let mut found = findings.0;
     found.sort_by_key(|(level, _)| std::cmp::Reverse(severity(*level)));
     let level = found.first().map_or(SafetyLevel::Safe, |(level, _)| *level);
+    let wrong = found.iter().filter(|(level, _)| *level != SafetyLevel::Safe).count();
+    let checking = wrong == 1 && !status.redundancy.checked;
     let summary = match level {
+        SafetyLevel::Degraded if checking => {
+            "Your data is readable; whether all of it has its full redundancy is being checked."
+        }
         SafetyLevel::Safe => {
             "Your data is safe: everything is readable and has all the redundancy it should have."
         }
@@ -200,6 +205,7 @@ fn verdict(status: &NodeStatus) -> Safety {
         level,
         summary: summary.to_owned(),
         reasons: found.into_iter().map(|(_, reason)| reason).collect(),
+        checking,
     }
 }
 
@@ -336,12 +342,24 @@ mod tests {
         check(|_| {}, SafetyLevel::Safe, "");
         check(|s| s.devices[0].shares_disk_with = vec![2], SafetyLevel::Safe, "share one disk");
         check(|s| s.redundancy.missing = 3, SafetyLevel::Degraded, "missing");
+        check(|s| s.redundancy.checked = false, SafetyLevel::Degraded, "Not all data has been checked");
         check(|s| s.groups[0].devices = vec![1], SafetyLevel::Degraded, "voters");
         check(|s| s.devices[0].health = "failed".to_owned(), SafetyLevel::Degraded, "failed");
         check(|s| s.groups[0].running = 2, SafetyLevel::Degraded, "fewer voters");
         check(|s| s.held_orphans = 7, SafetyLevel::Degraded, "no record");
         check(|s| s.groups[0].quorum = false, SafetyLevel::Unavailable, "system group");
         check(|s| s.redundancy.unreadable = 1, SafetyLevel::Lost, "too few");
+    }
+
+    #[test]
+    fn a_check_under_way_is_no_loss_of_redundancy() {
+        let mut status = healthy();
+        status.redundancy.checked = false;
+        let safety = verdict(&status);
+        assert!(safety.checking && !safety.summary.contains("less redundancy"), "{safety:?}");
+        status.redundancy.missing = 1;
+        let safety = verdict(&status);
+        assert!(!safety.checking && safety.summary.contains("less redundancy"), "{safety:?}");
     }
 
     #[test]

@@ -53,6 +53,9 @@ pub struct Safety {
     pub summary: String,
     /// Why, one sentence each, the worst first.
     pub reasons: Vec<String>,
+    /// Nothing is known to be wrong, and the check since the start or since the last change of devices still runs.
+    #[serde(default)]
+    pub checking: bool,
 }
 
 /// One device.

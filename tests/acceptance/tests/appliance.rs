@@ -171,6 +171,7 @@ fn a_device_of_a_newer_format_or_another_cluster_stops_the_start() {
         fs::rename(from, to).unwrap();
     }
     server.start().unwrap();
+    server.wait_whole(Duration::from_secs(60)).unwrap();
     assert!(server.operate(&["status"]).unwrap().starts_with("Data     SAFE"));
 }
 
@@ -246,6 +247,7 @@ fn wrong_settings_name_file_and_value() {
 #[test]
 fn printed_commands_work_when_pasted() {
     let server = Server::with(&["--devices", "3"]).data_named("it's mine").start().unwrap();
+    server.wait_whole(Duration::from_secs(60)).unwrap();
     let printed = server.log_tail();
     let try_these: Vec<&str> = printed
         .lines()

@@ -41,7 +41,7 @@ fn stray(code: &str) -> Vec<usize> {
             }
             inner = indent(above);
             let text = above.trim_start();
-            let text = text.rsplit("= ").next().unwrap_or(text);
+            let text = text.strip_prefix("let ").and_then(|bound| bound.split("= ").nth(1)).unwrap_or(text);
             looped |= ["loop", "while ", "for "].iter().any(|word| text.starts_with(word));
             let function = text.starts_with("fn ") || text.contains(" fn ") || text.starts_with("async fn ");
             if looped || function {
@@ -96,6 +96,8 @@ fn a_lone_sleep_is_told_from_one_in_a_loop() {
     assert_eq!(stray(looped), Vec::<usize>::new());
     let beside = "fn a() {\n    loop {\n        x();\n    }\n    if y {\n        sleep(D);\n    }\n}\n";
     assert_eq!(stray(beside), [6]);
+    let compared = "fn a() {\n    while x != y {\n        sleep(D);\n    }\n}\n";
+    assert_eq!(stray(compared), Vec::<usize>::new());
     let valued = "fn a() {\n    let x = loop {\n        sleep(D);\n    };\n}\n";
     assert_eq!(stray(valued), Vec::<usize>::new());
 }

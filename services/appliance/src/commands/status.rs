@@ -33,6 +33,7 @@ fn print(reply: &StatusReply) {
 fn print_safety(node: &NodeStatus) {
     let word = match node.safety.level {
         SafetyLevel::Safe => "SAFE",
+        SafetyLevel::Degraded if node.safety.checking => "CHECKING",
         SafetyLevel::Degraded => "DEGRADED",
         SafetyLevel::Unavailable => "UNAVAILABLE",
         SafetyLevel::Lost => "LOST",

@@ -84,7 +84,7 @@ impl Settings {
             reserve_bytes: values.reserve_bytes,
             reconcile,
             log_json: args.log_json || values.log_json,
-            log_filter: values.log_filter.unwrap_or_else(|| "info,openraft=off".to_owned()),
+            log_filter: values.log_filter.unwrap_or_else(|| "info".to_owned()),
             drain: values.drain.unwrap_or(Duration::from_secs(10)),
             remarks,
         })

@@ -12,14 +12,18 @@ use tracing_subscriber::registry::LookupSpan;
 /// Environment variable that stands above the settings.
 pub(crate) const FILTER_VARIABLE: &str = "RINGFORT_LOG";
 
+/// What the Raft library says of a voter that is away is said many times a second, and `status` says it better. A filter that
+/// names the library stands above this.
+const ALWAYS: &str = "openraft=off";
+
 /// Starts logging to standard error.
 pub(crate) fn start_logging(json: bool, filter: &str) {
     let (filter, fault) = match std::env::var(FILTER_VARIABLE) {
-        Ok(text) => match text.parse::<EnvFilter>() {
+        Ok(text) => match format!("{ALWAYS},{text}").parse::<EnvFilter>() {
             Ok(given) => (given, None),
-            Err(error) => (EnvFilter::new(filter), Some(error)),
+            Err(error) => (EnvFilter::new(format!("{ALWAYS},{filter}")), Some(error)),
         },
-        Err(_) => (EnvFilter::new(filter), None),
+        Err(_) => (EnvFilter::new(format!("{ALWAYS},{filter}")), None),
     };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A line that nobody reads any more is no reason to fail.

@@ -8,6 +8,7 @@ use crate::secrets::{AccessKey, Secrets};
 use clap::Parser;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// The settings file: what is wrong with it is told by setting.
@@ -65,10 +66,34 @@ pub fn admin(bytes: &[u8]) {
     survives::<StatusReply>(bytes);
 }
 
-/// What decodes encodes, and from then on stays as it is.
+/// What decodes survives its encoding, but for the last digit of a fraction.
 fn survives<T: Serialize + DeserializeOwned>(bytes: &[u8]) {
     let Ok(message) = serde_json::from_slice::<T>(bytes) else { return };
     let once = serde_json::to_vec(&message).expect("a message is JSON");
     let again: T = serde_json::from_slice(&once).expect("what was written is read");
-    assert_eq!(serde_json::to_vec(&again).expect("a message is JSON"), once);
+    let value = |message: &T| serde_json::to_value(message).expect("a message is JSON");
+    assert!(
+        alike(&value(&message), &value(&again)),
+        "{} came back otherwise",
+        String::from_utf8_lossy(&once)
+    );
+}
+
+/// Whether two values are equal. The parser of JSON may be wrong in the last bit of a fraction; none here is used to more
+/// than a thousandth.
+fn alike(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() => {
+            let (one, other) = (one.as_f64().unwrap_or_default(), other.as_f64().unwrap_or_default());
+            (one - other).abs() <= one.abs() * 4.0 * f64::EPSILON
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| alike(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| alike(value, other)))
+        }
+        _ => one == other,
+    }
 }

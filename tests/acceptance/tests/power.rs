@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-const DISK_MIB: u64 = 3072;
+/// Far more than is written; a hole costs nothing.
+const DISK_MIB: u64 = 6144;
 const BUCKET: &str = "cut";
 /// Cuts of one run, unless `RINGFORT_POWER_CUTS` says otherwise.
 const CUTS_DEFAULT: usize = 60;
@@ -25,7 +26,6 @@ const CUTS_DEFAULT: usize = 60;
 /// A run whose disk was recorded.
 struct Recording {
     folder: TempDir,
-    config: PathBuf,
     history: History,
     log: WriteLog,
     access_key: String,
@@ -48,7 +48,7 @@ fn server(folder: &Path, data: &Path, launcher: &[OsString]) -> ServerBuilder {
 }
 
 /// Load, kill -9, a replay of what is there, load, a clean stop, load, kill -9.
-async fn record(launcher: &[OsString], each: Duration) -> Recording {
+async fn record(launcher: &[OsString], runs: [u64; 3]) -> Recording {
     let folder =
         tempfile::Builder::new().prefix("power-").tempdir_in(Server::scratch_parent().unwrap()).unwrap();
     let disk = RecordedDisk::mount(folder.path(), DISK_MIB).unwrap();
@@ -59,12 +59,12 @@ async fn record(launcher: &[OsString], each: Duration) -> Recording {
     let keys = server.keys().unwrap();
     server.make_bucket(BUCKET).await.unwrap();
     let made = position(&log);
-    let sizes = vec![0, 100, 1000, 4096, 4096, 4096, 20_000, 60_000, 300_000];
+    let sizes = vec![0, 100, 1000, 4096, 4096, 4096, 20_000, 60_000];
     let plan = WritePlan { bucket: BUCKET.to_owned(), clients: 6, sizes, seed: 11 };
     let mut history = History::default();
-    for round in 0..3 {
+    for (round, seconds) in (0..).zip(runs) {
         let recorder = Recorder::start(&keys, &plan, &log, round);
-        recorder.last(each).await;
+        recorder.last(Duration::from_secs(seconds)).await;
         if round == 1 {
             history.extend(recorder.stop().await.unwrap());
             server.stop().unwrap();
@@ -91,12 +91,11 @@ async fn record(launcher: &[OsString], each: Duration) -> Recording {
         history.acknowledged(),
         end >> 20
     );
-    let config = folder.path().join("config.toml");
-    Recording { folder, config, history, log, access_key, mounted, ready: ready.max(made), end }
+    Recording { folder, history, log, access_key, mounted, ready: ready.max(made), end }
 }
 
-/// Moments of the run: a few of the first start, the others all over the load; half of them right before a flush, where
-/// most is at stake.
+/// Moments of the run: one in six of the first start, the others all over the load, and the very end. Half of them lie right
+/// before a flush, where most is at stake.
 fn cuts(run: &Recording, count: usize, seed: u64) -> Vec<Cut> {
     let mut draw = ChaCha8Rng::seed_from_u64(seed);
     let (mounted, ready, end) = (
@@ -106,17 +105,15 @@ fn cuts(run: &Recording, count: usize, seed: u64) -> Vec<Cut> {
     );
     let mut cuts = Vec::new();
     for number in 0..count {
-        // One in six hits the first start, and the last one the very end.
         let (from, to) = if number % 6 == 0 { (mounted, ready) } else { (ready, end) };
         let at = draw.random_range(from..=to);
-        let at = if number % 2 == 0 { at } else { run.log.flushes(at, end).first().copied().unwrap_or(end) };
-        let unflushed = match number % 4 {
+        let before_flush = run.log.flushes(at, end).first().copied().filter(|_| draw.random());
+        let unflushed = match draw.random_range(0..4) {
             0 => Unflushed::Lost,
-            1 => Unflushed::Torn(draw.random()),
-            2 => Unflushed::Kept,
+            1 => Unflushed::Kept,
             _ => Unflushed::Torn(draw.random()),
         };
-        cuts.push(Cut { entries: at, unflushed });
+        cuts.push(Cut { entries: before_flush.unwrap_or(at), unflushed });
     }
     cuts.push(Cut { entries: end, unflushed: Unflushed::Lost });
     cuts.sort_by_key(|cut| cut.entries);
@@ -132,13 +129,14 @@ async fn check(run: &Recording, cutter: &mut Cutter<'_>, cut: Cut) -> Result<Opt
     let mut server = server(run.folder.path(), &disk.path().join("data"), &[])
         .start()
         .map_err(|error| format!("it does not start: {error:#}"))?;
-    assert!(run.config.exists());
     let checked = after_the_cut(run, &server, log_bytes).await.map_err(|error| format!("{error:#}"));
     let said = server.log_text();
     server.kill();
     drop(server);
     let tally = checked?;
-    for bad in ["the index is rebuilt", "the log is damaged", "panicked at", "abstains"] {
+    // Neither is to be expected of an honest disk: the index is consistent at any moment, and what is cut off the log was
+    // never synced.
+    for bad in ["the index is rebuilt", "the log is damaged", "voters lost their state", "panicked at"] {
         if let Some(line) = said.lines().find(|line| line.contains(bad)) {
             return Err(format!("the server says: {line}"));
         }
@@ -188,13 +186,19 @@ async fn cut_all(run: &Recording, count: usize, seed: u64) -> Vec<String> {
     wrong
 }
 
+/// Enough of a fault to see what it is.
+fn first_words(fault: &str) -> String {
+    fault.chars().take(300).collect()
+}
+
 fn count() -> usize {
     std::env::var("RINGFORT_POWER_CUTS").map_or(CUTS_DEFAULT, |count| count.parse().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nightly_power_cuts_lose_nothing_acknowledged() {
-    let run = record(&[], Duration::from_secs(20)).await;
+    // The middle one long enough for the index to be flushed, and the log behind it let go.
+    let run = record(&[], [12, 36, 12]).await;
     let wrong = cut_all(&run, count(), 5).await;
     assert!(wrong.is_empty(), "{} cuts went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -218,10 +222,10 @@ fn build(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
 async fn nightly_power_cuts_notice_missing_syncs() {
     let folder = tempfile::tempdir().unwrap();
     let launcher = [build(folder.path(), "nosync", &[]).into_os_string()];
-    let run = record(&launcher, Duration::from_secs(4)).await;
+    let run = record(&launcher, [4, 4, 4]).await;
     let wrong = cut_all(&run, 8, 6).await;
     assert!(wrong.len() > 4, "no sync was done, and only this went wrong: {wrong:?}");
-    println!("as it should be, for example {}", wrong[wrong.len() - 1]);
+    println!("as it should be, for example {}", first_words(&wrong[0]));
 }
 
 /// The same with an index that never syncs, while the log does.
@@ -231,8 +235,8 @@ async fn nightly_power_cuts_notice_a_careless_index() {
     let mut preload = OsString::from("LD_PRELOAD=");
     preload.push(build(folder.path(), "noindexsync", &["-shared", "-fPIC"]));
     let launcher = [OsString::from("/usr/bin/env"), preload];
-    let run = record(&launcher, Duration::from_secs(12)).await;
+    let run = record(&launcher, [8, 8, 8]).await;
     let wrong = cut_all(&run, 8, 7).await;
     assert!(!wrong.is_empty(), "the index never synced, and nothing went wrong");
-    println!("as it should be, for example {}", wrong[wrong.len() - 1]);
+    println!("as it should be, for example {}", first_words(&wrong[0]));
 }

@@ -1,23 +1,27 @@
 //! A body on its way in: gathered into chunks without copying, written several chunks at a time while the next one arrives,
-//! and hashed on a lane beside that. At most `writes_in_flight` chunks and the one being gathered are in memory.
+//! and hashed on a lane beside that. At most `writes_in_flight` chunks and the one being gathered are in memory, and of all bodies
+//! together not much more than two chunks each: further ones need a share of a common budget.
 //!
-//! MD5 is the slowest step of a large PUT (some 0.5 GB/s per core), so it runs on tokio's blocking threads in pieces of its
-//! own, one after the other, and never holds a thread while the client is slow.
+//! MD5 is the slowest step of a large PUT (some 0.5 GB/s per core), so it runs on threads of its own, where bodies that come in at
+//! the same time are hashed side by side (`hashing`), and never holds a thread while the client is slow.
 
+use crate::hashing::{HashLanes, Md5};
 use crate::store::decoded;
 use crate::types::BodyStream;
 use crate::{BodyError, ObjectError, ObjectStore};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use md5::{Digest, Md5};
 use ringfort_core::{BlobId, Policy, SlotId};
 use ringfort_object_model::{Command, decode_flags};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Bytes worth handing to the hash lane.
 const HASH_BYTES_MIN: usize = 256 << 10;
+/// Bytes hashed where the body is taken in: some 30 microseconds at most.
+const HASH_HERE_BYTES_MAX: usize = 16 << 10;
 
 /// The body's MD5 is not the announced one. Arrives as the source of [`ObjectError::Body`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +91,7 @@ impl ObjectStore {
             blob: None,
             next: 0,
             writes: VecDeque::new(),
-            md5: Md5Lane::new(self.clone()),
+            md5: Md5Lane::new(self.inner.hashing.clone()),
         };
         let taken = intake.take(body).await;
         if taken.is_err() {
@@ -170,13 +174,21 @@ impl Intake<'_> {
         while self.writes.len() >= self.store.inner.config.writes_in_flight.max(1) {
             self.wait_for_one().await?;
         }
+        let leave = loop {
+            match self.store.try_go_ahead(self.chunk_len) {
+                None if !self.writes.is_empty() => self.wait_for_one().await?,
+                leave => break leave,
+            }
+        };
         let blob = *self.blob.get_or_insert_with(|| self.store.new_name(self.home));
         let (number, chunk) = (self.next, std::mem::take(&mut self.chunk));
         self.next = number.checked_add(1).ok_or(ObjectError::EntityTooLarge { bytes_max: self.size })?;
         self.chunk_len = 0;
         let (store, policy) = (self.store.clone(), Arc::clone(&self.policy));
         self.writes.push_back(self.store.inner.tasks.spawn(async move {
-            store.inner.chunks.write(&policy, blob, number, chunk).await.map_err(ObjectError::from)
+            let written = store.inner.chunks.write(&policy, blob, number, chunk).await;
+            drop(leave);
+            written.map_err(ObjectError::from)
         }));
         Ok(())
     }
@@ -220,38 +232,53 @@ fn joined(mut pieces: Vec<Bytes>, len: usize) -> Bytes {
     whole.freeze()
 }
 
-/// Hashes pieces in order, on another thread as soon as there is enough.
+/// Hashes pieces in order, on a worker's thread as soon as there is enough.
 struct Md5Lane {
-    store: ObjectStore,
+    lanes: HashLanes,
     /// Here unless a piece is being hashed.
     idle: Option<Md5>,
-    busy: Option<JoinHandle<Md5>>,
+    busy: Option<oneshot::Receiver<Md5>>,
     waiting: Vec<Bytes>,
     waiting_bytes: usize,
 }
 
 impl Md5Lane {
-    fn new(store: ObjectStore) -> Self {
-        Self { store, idle: Some(Md5::new()), busy: None, waiting: Vec::new(), waiting_bytes: 0 }
+    fn new(lanes: HashLanes) -> Self {
+        Self { lanes, idle: Some(Md5::new()), busy: None, waiting: Vec::new(), waiting_bytes: 0 }
     }
 
     /// Takes a piece; waits if more than `bytes_max` are behind.
     async fn push(&mut self, piece: Bytes, bytes_max: usize) -> Result<(), ObjectError> {
         self.waiting_bytes += piece.len();
         self.waiting.push(piece);
-        let free = self.busy.as_ref().is_none_or(JoinHandle::is_finished);
-        if (self.waiting_bytes >= HASH_BYTES_MIN && free)
-            || self.waiting_bytes >= bytes_max.max(HASH_BYTES_MIN)
-        {
-            let hasher = self.hasher().await?;
-            let pieces = std::mem::take(&mut self.waiting);
-            self.waiting_bytes = 0;
-            self.busy = Some(self.store.inner.tasks.spawn_blocking(move || hashed(hasher, &pieces)));
+        let behind = self.waiting_bytes >= bytes_max.max(HASH_BYTES_MIN);
+        if behind || (self.waiting_bytes >= HASH_BYTES_MIN && self.is_free()) {
+            self.hand_over().await?;
         }
         Ok(())
     }
 
-    async fn hasher(&mut self) -> Result<Md5, ObjectError> {
+    fn is_free(&mut self) -> bool {
+        match self.busy.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(hash)) => {
+                self.idle = Some(hash);
+                self.busy = None;
+                true
+            }
+            Some(Err(_)) => false,
+            None => true,
+        }
+    }
+
+    async fn hand_over(&mut self) -> Result<(), ObjectError> {
+        let hash = self.hash().await?;
+        let pieces = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        self.busy = Some(self.lanes.hash(hash, pieces));
+        Ok(())
+    }
+
+    async fn hash(&mut self) -> Result<Md5, ObjectError> {
         if let Some(busy) = self.busy.take() {
             return busy.await.map_err(|_| ObjectError::internal("the hash lane died"));
         }
@@ -259,19 +286,11 @@ impl Md5Lane {
     }
 
     async fn finish(&mut self) -> Result<[u8; 16], ObjectError> {
-        let mut hasher = self.hasher().await?;
-        let pieces = std::mem::take(&mut self.waiting);
-        hasher = if self.waiting_bytes >= HASH_BYTES_MIN / 2 {
-            let lane = self.store.inner.tasks.spawn_blocking(move || hashed(hasher, &pieces));
-            lane.await.map_err(|_| ObjectError::internal("the hash lane died"))?
-        } else {
-            hashed(hasher, &pieces)
-        };
-        Ok(hasher.finalize().into())
+        if self.waiting_bytes > HASH_HERE_BYTES_MAX {
+            self.hand_over().await?;
+        }
+        let mut hash = self.hash().await?;
+        self.waiting.drain(..).for_each(|piece| hash.update(&piece));
+        Ok(hash.finish())
     }
-}
-
-fn hashed(mut hasher: Md5, pieces: &[Bytes]) -> Md5 {
-    pieces.iter().for_each(|piece| hasher.update(piece));
-    hasher
 }

@@ -20,7 +20,7 @@ use crate::{
 use ringfort_core::HybridTime;
 use ringfort_object_model::{
     AliasRecord, Command, ContainerRecord, ContainerState, KeyRange, Page, PageEntry, Query, Refusal,
-    ShardRoot, Versioning, account_slot, alias_slot, decode_alias, decode_containers, decode_stamp,
+    ShardId, ShardRoot, Versioning, account_slot, alias_slot, decode_alias, decode_containers, decode_stamp,
 };
 
 /// Times a compare-and-set is tried against other writers.
@@ -131,7 +131,7 @@ impl ObjectStore {
     }
 
     /// Writes a container record if it still has revision `expect`; its new revision, or `None` if it has changed.
-    async fn swap_record(
+    pub(crate) async fn swap_record(
         &self,
         account: &str,
         name: &str,
@@ -258,6 +258,10 @@ impl ObjectStore {
             match self.execute(shard.slot(), &Command::Seal { shard, token }, Vec::new()).await {
                 Ok(payload) => {
                     let root = decoded(ShardRoot::decode_payload(&payload))?;
+                    if let Some((end, number)) = root.end() {
+                        // Keys it gave away count where they are now.
+                        self.serve_from(ShardId { number, ..shard }, end).await?;
+                    }
                     if root.versions > 0 {
                         return Ok(false);
                     }
@@ -276,8 +280,14 @@ impl ObjectStore {
     async fn abort_all(&self, record: &ContainerRecord) -> Result<(), ObjectError> {
         for index in 0..record.shards.len() {
             let shard = record.shard(index);
+            let root = match self.root(shard).await {
+                Ok(root) => root,
+                Err(CallError::Refused(Refusal::NoShard)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(low) = root.begin().filter(|_| root.uploads > 0) else { continue };
             loop {
-                let range = KeyRange { limit: 100, ..KeyRange::default() };
+                let range = KeyRange { limit: 100, low, ..KeyRange::default() };
                 let (payload, _) =
                     self.query(shard.slot(), &Query::Uploads { shard, range, after: 0 }).await?;
                 let page = decoded(Page::decode(payload))?;
@@ -322,12 +332,25 @@ impl ObjectStore {
             let shard = record.shard(index);
             self.execute(shard.slot(), &Command::RemoveShard { shard }, Vec::new()).await?;
         }
+        self.remove_spare(record).await?;
         let alias = self.fetch_alias(name).await?;
         if let Some(alias) = alias.filter(|a| a.account == account && a.incarnation == record.incarnation) {
             // Changed meanwhile: then somebody else finished this deletion already.
             self.swap_alias(name, alias.revision, None).await?;
         }
         self.swap_record(account, name, record.revision, None).await?;
+        Ok(())
+    }
+
+    /// Removes the shard that a split made but did not live to enter into the record.
+    async fn remove_spare(&self, record: &ContainerRecord) -> Result<(), ObjectError> {
+        let number = record.shards.iter().map(|(_, number)| *number).max().unwrap_or(0) + 1;
+        let shard = ShardId { number, ..record.shard(0) };
+        match self.execute(shard.slot(), &Command::Seal { shard, token: 0 }, Vec::new()).await {
+            Err(CallError::Refused(Refusal::NoShard)) => return Ok(()),
+            sealed => sealed?,
+        };
+        self.execute(shard.slot(), &Command::RemoveShard { shard }, Vec::new()).await?;
         Ok(())
     }
 
@@ -350,17 +373,25 @@ impl ObjectStore {
                 policy: record.policy,
                 metadata: record.metadata.clone(),
             };
+            // Keys that are being moved are counted once: where one shard ends the next one must begin.
             let mut complete = true;
+            let mut reached = Some(String::new());
             for index in 0..record.shards.len() {
                 let shard = record.shard(index);
-                let root = match self.query(shard.slot(), &Query::Shard { shard }).await {
-                    Ok((payload, _)) => decoded(ShardRoot::decode_payload(&payload))?,
+                let root = match self.root(shard).await {
+                    Ok(root) => root,
                     Err(CallError::Refused(Refusal::NoShard)) => {
                         complete = false;
                         break;
                     }
                     Err(error) => return Err(error.into()),
                 };
+                if root.begin() != reached.as_deref() {
+                    complete = false;
+                    self.finish_move(account, name, record.shard(index.saturating_sub(1))).await?;
+                    break;
+                }
+                reached = root.end().map(|(end, _)| end.to_owned());
                 if root.versioning_revision < record.versioning_revision {
                     // A change of versioning stopped between the record and this shard: what the record says is carried on.
                     self.switch_shards(&record).await?;

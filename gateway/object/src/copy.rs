@@ -3,7 +3,7 @@
 
 use crate::put::{check_key, put_done};
 use crate::read::Opened;
-use crate::shards::Home;
+use crate::shards::{Home, is_routing};
 use crate::store::CallError;
 use crate::{Attributes, CopyDone, CopyOptions, GetOptions, ObjectError, ObjectPath, ObjectStore, VersionId};
 use bytes::Bytes;
@@ -84,7 +84,7 @@ impl ObjectStore {
 
     async fn commit_copy(
         &self,
-        opened: &Opened,
+        opened: &Opened<'_>,
         to: &ObjectPath,
         options: &CopyOptions,
         attributes: &Attributes,
@@ -97,7 +97,7 @@ impl ObjectStore {
             let body = match prepared {
                 Ok(()) => shared.body.take().unwrap_or(NewBody::Empty),
                 Err(error) => {
-                    self.take_back(&shared).await;
+                    self.take_back(&shared.added).await;
                     return Err(error);
                 }
             };
@@ -117,10 +117,10 @@ impl ObjectStore {
                 Err(CallError::Port(error)) => return Err(CopyError::Failed(error.into())),
                 Err(CallError::Refused(refusal)) => refusal,
             };
-            self.take_back(&shared).await;
+            self.take_back(&shared.added).await;
             match refusal {
                 Refusal::NoBlob => return Err(CopyError::SourceGone),
-                Refusal::NoShard | Refusal::Sealed { .. } if attempt < 40 => {
+                refusal if is_routing(refusal) && attempt < 40 => {
                     self.settle(&to.account, &to.container, shard, refusal, attempt).await?;
                 }
                 refusal => return Err(CopyError::Failed(CallError::Refused(refusal).into())),
@@ -130,7 +130,7 @@ impl ObjectStore {
     }
 
     /// Prepares the body of a copy in `slot`.
-    async fn share(&self, opened: &Opened, slot: SlotId, shared: &mut Shared) -> Result<(), CopyError> {
+    async fn share(&self, opened: &Opened<'_>, slot: SlotId, shared: &mut Shared) -> Result<(), CopyError> {
         let body = match opened.body {
             Body::Empty => NewBody::Empty,
             Body::Inline(_) => {
@@ -142,7 +142,7 @@ impl ObjectStore {
                 let mut parts: Vec<Part> = Vec::new();
                 let mut at = 0;
                 loop {
-                    let page = self.manifest(opened.shard, id, at).await?;
+                    let page = self.manifest(opened.at, id, at).await?;
                     for mut part in page.parts {
                         part.blob = part.blob.map(|blob| self.named(blob, slot, shared));
                         at += part.size;
@@ -177,9 +177,9 @@ impl ObjectStore {
         BlobRef { referrer: Some(name), ..blob }
     }
 
-    /// Drops the references of a copy that was refused.
-    async fn take_back(&self, shared: &Shared) {
-        for (home, pairs) in &shared.added {
+    /// Drops references that were added for a commit that was refused.
+    pub(crate) async fn take_back(&self, added: &BTreeMap<SlotId, Vec<(BlobId, BlobId)>>) {
+        for (home, pairs) in added {
             for pairs in pairs.chunks(REFERENCES_MAX) {
                 if let Err(error) =
                     self.execute(*home, &Command::DropReferrers(pairs.to_vec()), Vec::new()).await

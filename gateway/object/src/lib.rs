@@ -4,16 +4,19 @@
 //! that a key hashes to; large bodies are chunks. Both sides are reached through [`MetaPort`] and [`ChunkPort`].
 
 mod body;
+mod commit;
 mod containers;
 mod copy;
 mod delete;
 mod error;
+mod hashing;
 mod list;
 mod ports;
 mod put;
 mod read;
 mod reconcile;
 mod shards;
+mod split;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Listings. A page may take several answers: from several shards, or from one that gave up after stepping over many delete
 //! markers.
 
-use crate::store::{CallError, decoded};
+use crate::shards::is_routing;
+use crate::store::CallError;
 use crate::types::{ListEntry, ListedObject, ListedVersion, UploadEntry, VersionEntry};
 use crate::{
     ListRequest, ObjectError, ObjectStore, UploadId, UploadListRequest, UploadPage, VersionId,
@@ -9,7 +10,7 @@ use crate::{
 };
 use ringfort_core::HybridTime;
 use ringfort_object_model::{
-    ContainerRecord, KeyRange, Page, PageEntries, PageEntry, Query, Refusal, ShardId,
+    Command, ContainerRecord, KeyRange, Page, PageEntries, PageEntry, Query, Refusal, ShardId,
 };
 use std::slice;
 use std::sync::Arc;
@@ -86,29 +87,6 @@ impl Position {
             PageEntry::CommonPrefix(prefix) => Self { key: prefix.to_owned(), version: None, upload: 0 },
             PageEntry::Upload { key, upload } => Self { key: key.to_owned(), version: None, upload },
         }
-    }
-}
-
-/// What one shard answered.
-struct Answered {
-    page: Page,
-    last: Option<Position>,
-    resume: Option<String>,
-}
-
-impl Answered {
-    fn new(page: Page) -> Result<Self, ObjectError> {
-        let mut entries = page.entries();
-        let mut last = None;
-        for entry in entries.by_ref() {
-            last = Some(entry);
-        }
-        let last = last.as_ref().map(Position::after);
-        if !entries.is_complete() {
-            return decoded(None);
-        }
-        let resume = if page.truncated { entries.resume().map(str::to_owned) } else { None };
-        Ok(Self { last, resume, page })
     }
 }
 
@@ -221,7 +199,7 @@ impl ObjectStore {
         loop {
             let record = self.record(account, container).await?;
             match self.gather_from(&record, wanted).await {
-                Err(CallError::Refused(refusal @ Refusal::NoShard)) if attempt < 5 => {
+                Err(CallError::Refused(refusal)) if is_routing(refusal) && attempt < 5 => {
                     attempt += 1;
                     self.settle(account, container, record.shard(0), refusal, attempt).await?;
                 }
@@ -230,54 +208,62 @@ impl ObjectStore {
         }
     }
 
+    /// Walks the shards from the one the record names for the beginning of the range. Each answer says where its shard ends and
+    /// which one goes on, so a record that is behind costs nothing but a hop.
     async fn gather_from(
         &self,
         record: &Arc<ContainerRecord>,
         wanted: &Wanted<'_>,
     ) -> Result<Gathered, CallError> {
         let mut gathered = Gathered { pages: Vec::new(), len: 0, next: None };
-        let limit = wanted.range.limit;
+        let Wanted { kind, range: KeyRange { prefix, end: range_end, limit, .. }, .. } = *wanted;
         if limit == 0 {
             return Ok(gathered);
         }
+        let now = ringfort_runtime::wall_us() / 1_000_000;
         let mut at = wanted.start.clone();
-        let mut resume = String::new();
-        let from = if at.key.as_str() > wanted.range.prefix { at.key.as_str() } else { wanted.range.prefix };
-        let mut index = record.shard_of(from).index;
-        while let Some((begins, _)) = record.shards.get(index) {
-            let prefix = wanted.range.prefix;
-            if begins.as_str() > prefix && !begins.starts_with(prefix) {
-                break;
-            }
+        let (mut resume, mut low) = (String::new(), String::new());
+        let mut shard = record.shard_of(if at.key.as_str() > prefix { &at.key } else { prefix }).id;
+        loop {
             let left = limit - u32::try_from(gathered.len).unwrap_or(limit).min(limit);
             // With nothing left, one more entry anywhere ahead decides whether the page is truncated.
-            let range = KeyRange { limit: left.max(1), marker: &at.key, resume: &resume, ..wanted.range };
-            let page = self.ask(wanted.kind, record.shard(index), range, &at).await?;
-            let answered = Answered::new(page).map_err(|_| CallError::Refused(Refusal::Damaged))?;
-            let count = answered.page.count as usize;
-            if left == 0 {
-                if count > 0 {
-                    gathered.next = Some(at);
-                    return Ok(gathered);
-                }
-            } else if count > 0 {
-                gathered.len += count;
-                gathered.pages.push(answered.page.clone());
-                at = answered.last.unwrap_or_default();
+            let (marker, resume_at) = (at.key.as_str(), resume.as_str());
+            let range =
+                KeyRange { limit: left.max(1), marker, resume: resume_at, low: &low, now, ..wanted.range };
+            let mut page = self.ask(kind, shard, range, &at).await;
+            if matches!(page, Err(CallError::Refused(Refusal::Below))) && !low.is_empty() {
+                // The keys were given to this shard just now, and nobody has told it.
+                self.execute(shard.slot(), &Command::Serve { shard, begin: &low }, Vec::new()).await?;
+                page = self.ask(kind, shard, range, &at).await;
             }
-            match answered.resume {
-                Some(after) => resume = after,
-                None if answered.page.truncated => {
-                    gathered.next = Some(at);
-                    return Ok(gathered);
+            let page = page?;
+            let (next, truncated) = (page.end.clone(), page.truncated);
+            if left == 0 && page.count > 0 {
+                gathered.next = Some(at);
+                return Ok(gathered);
+            }
+            resume = page.resume.clone().unwrap_or_default();
+            if page.count > 0 {
+                let last = page.last().ok_or(CallError::Refused(Refusal::Damaged))?;
+                at = Position::after(&last);
+                gathered.len += page.count as usize;
+                gathered.pages.push(page);
+            }
+            if !resume.is_empty() {
+                continue;
+            }
+            if truncated {
+                gathered.next = Some(at);
+                return Ok(gathered);
+            }
+            match next {
+                Some((end, number)) if in_range(&end, prefix, range_end) => {
+                    shard.number = number;
+                    low = end;
                 }
-                None => {
-                    resume.clear();
-                    index += 1;
-                }
+                _ => return Ok(gathered),
             }
         }
-        Ok(gathered)
     }
 
     async fn ask(
@@ -295,6 +281,11 @@ impl ObjectStore {
         let (payload, _) = self.query(shard.slot(), &query).await?;
         Page::decode(payload).ok_or(CallError::Refused(Refusal::Damaged))
     }
+}
+
+/// Whether keys from `begin` on can be in a range.
+fn in_range(begin: &str, prefix: &str, end: &str) -> bool {
+    (begin <= prefix || begin.starts_with(prefix)) && (end.is_empty() || begin < end)
 }
 
 fn version_entry(entry: PageEntry<'_>) -> Option<VersionEntry> {

@@ -1,11 +1,12 @@
 //! Storing objects: the body first, then one commit in the key's slot.
 
 use crate::body::{BodyLimits, StoredBody, StoredBytes};
+use crate::commit::Written;
 use crate::shards::Home;
 use crate::store::{CallError, decoded};
 use crate::{Attributes, BodyStream, ObjectError, ObjectPath, ObjectStore, PutDone, PutOptions};
 use bytes::Bytes;
-use ringfort_core::Policy;
+use ringfort_core::{BlobId, Policy};
 use ringfort_object_model::{Command, ETag, NewBody, PutObject, Refusal, Stored, encode_extras};
 use std::sync::Arc;
 
@@ -87,8 +88,9 @@ impl ObjectStore {
         };
         let done = match &stored.bytes {
             StoredBytes::None | StoredBytes::Inline(_) => self.commit_small(&commit, &stored).await?,
-            StoredBytes::Blob(blob) => self.commit_blob(&commit, *blob).await?,
+            StoredBytes::Blob(blob) => self.commit_large(&commit, *blob).await?,
         };
+        self.consider_split(at, home.shard, done.crowd);
         Ok(put_done(&done, ETag::of_md5(stored.md5), attributes.checksums))
     }
 
@@ -112,43 +114,17 @@ impl ObjectStore {
         Stored::decode(&payload).ok_or(CallError::Refused(Refusal::Damaged))
     }
 
-    /// Commits chunks that are written. They lie in the slot that the container's record named before the body was read; if the
-    /// container was made anew meanwhile, the write fails.
-    async fn commit_blob(
-        &self,
-        commit: &Commit<'_>,
-        blob: ringfort_core::BlobId,
-    ) -> Result<Stored, ObjectError> {
-        let (at, policy) = (commit.at, commit.policy);
-        let body = NewBody::Chunks { blob, policy: policy.id, chunk_bytes: policy.chunk_bytes };
-        let body = &body;
-        let sent = self
-            .on_shard(&at.account, &at.container, &at.key, |home| async move {
-                if home.shard != commit.template.shard {
-                    return Ok(None);
-                }
-                let put = PutObject { body: body.clone(), ..commit.template.clone() };
-                match self.send_put(put, Vec::new()).await {
-                    Ok(stored) => Ok(Some(Ok(stored))),
-                    Err(CallError::Port(error)) => Ok(Some(Err(ObjectError::from(error)))),
-                    Err(refused) => Err(refused),
-                }
-            })
-            .await;
-        match sent {
-            Ok(Some(Ok(stored))) => Ok(stored),
-            // The commit may have happened: its chunks stay until its session has ended.
-            Ok(Some(Err(unknown))) => Err(unknown),
-            Ok(None) => {
-                self.discard(blob, policy);
-                Err(ObjectError::NoSuchContainer)
-            }
-            // Refused, so there was no commit and, this being the only one that names the blob, there will be none.
-            Err(refused) => {
-                self.discard(blob, policy);
-                Err(refused)
-            }
-        }
+    async fn commit_large(&self, commit: &Commit<'_>, blob: BlobId) -> Result<Stored, ObjectError> {
+        let (at, policy, template) = (commit.at, commit.policy, &commit.template);
+        let written = Written { blob, policy, size: template.size, incarnation: template.shard.incarnation };
+        self.commit_blob(at, &written, |shard, body| {
+            let body = match body.referrer {
+                None => NewBody::Chunks { blob, policy: policy.id, chunk_bytes: policy.chunk_bytes },
+                Some(_) => NewBody::Shared(body),
+            };
+            self.send_put(PutObject { shard, body, ..template.clone() }, Vec::new())
+        })
+        .await
     }
 }
 

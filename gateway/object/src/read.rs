@@ -2,25 +2,26 @@
 //! read, a few pieces ahead of the reader.
 
 use crate::put::{attributes_of, check_key};
-use crate::store::{CallError, decoded};
+use crate::store::decoded;
 use crate::types::{ObjectBody, ObjectReader};
 use crate::{GetOptions, ObjectError, ObjectInfo, ObjectPath, ObjectStore, RangeSpec, ReadConditions};
 use bytes::Bytes;
 use futures_util::stream;
 use ringfort_core::{BlobId, HybridTime, Policy};
-use ringfort_object_model::{BlobRef, Body, Found, ManifestPage, Query, ShardId, Version, decode_manifest};
+use ringfort_object_model::{BlobRef, Body, Found, ManifestPage, Query, Version, decode_manifest};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 /// Parts of a multipart object fetched at a time.
 const PARTS_PAGE: u32 = 256;
 
 /// A version found, and what is needed to read it.
-pub(crate) struct Opened {
+pub(crate) struct Opened<'p> {
     pub(crate) info: ObjectInfo,
-    pub(crate) shard: ShardId,
+    pub(crate) at: &'p ObjectPath,
     pub(crate) body: Body,
     pub(crate) inline: Option<Bytes>,
 }
@@ -51,19 +52,18 @@ impl ObjectStore {
         }
     }
 
-    pub(crate) async fn open(
+    pub(crate) async fn open<'p>(
         &self,
-        at: &ObjectPath,
+        at: &'p ObjectPath,
         options: &GetOptions,
         body: bool,
-    ) -> Result<Opened, ObjectError> {
+    ) -> Result<Opened<'p>, ObjectError> {
         check_key(&at.key)?;
         let version = options.version;
-        let (shard, payload, inline) = self
+        let (payload, inline) = self
             .on_shard(&at.account, &at.container, &at.key, |home| async move {
                 let query = Query::Get { shard: home.shard, key: &at.key, version, body };
-                let (payload, inline) = self.query(home.shard.slot(), &query).await?;
-                Ok((home.shard, payload, inline))
+                self.query(home.shard.slot(), &query).await
             })
             .await?;
         let found = decoded(Found::decode(&payload))?;
@@ -74,8 +74,7 @@ impl ObjectStore {
             return Err(ObjectError::DeleteMarker { version: id, modified, latest });
         }
         let attributes = attributes_of(&found.version)?;
-        if attributes.expires_at.is_some_and(|at| at.saturating_mul(1_000_000) <= ringfort_runtime::wall_us())
-        {
+        if !found.version.visible(ringfort_runtime::wall_us() / 1_000_000) {
             return Err(ObjectError::NoSuchKey);
         }
         check_read(&options.conditions, &found.version)?;
@@ -85,7 +84,7 @@ impl ObjectStore {
             Body::Empty | Body::Inline(_) | Body::Chunks(_) => 0,
         };
         let range = match (options.part_number, options.range) {
-            (Some(number), _) => self.part_range(shard, &found.version, number).await?,
+            (Some(number), _) => self.part_range(at, &found.version, number).await?,
             (None, Some(range)) => resolve(range, size)?,
             (None, None) => 0..size,
         };
@@ -100,12 +99,12 @@ impl ObjectStore {
             parts,
             range,
         };
-        Ok(Opened { info, shard, body: found.version.body, inline })
+        Ok(Opened { info, at, body: found.version.body, inline })
     }
 
     async fn part_range(
         &self,
-        shard: ShardId,
+        at: &ObjectPath,
         version: &Version<'_>,
         number: u32,
     ) -> Result<Range<u64>, ObjectError> {
@@ -115,7 +114,7 @@ impl ObjectStore {
         };
         let mut start = 0;
         loop {
-            let ManifestPage { parts, truncated, .. } = self.manifest(shard, id, start).await?;
+            let ManifestPage { parts, truncated, .. } = self.manifest(at, id, start).await?;
             for part in parts {
                 if part.number == number {
                     return Ok(start..start + part.size);
@@ -131,18 +130,23 @@ impl ObjectStore {
     /// A page of a multipart object's parts, from the one that holds byte `offset`.
     pub(crate) async fn manifest(
         &self,
-        shard: ShardId,
+        at: &ObjectPath,
         id: u64,
         offset: u64,
-    ) -> Result<ManifestPage, CallError> {
-        let query = Query::Manifest { shard, id, offset, limit: PARTS_PAGE };
-        let (payload, _) = self.query(shard.slot(), &query).await?;
-        decode_manifest(&payload).ok_or(CallError::Refused(ringfort_object_model::Refusal::Damaged))
+    ) -> Result<ManifestPage, ObjectError> {
+        let payload = self
+            .on_shard(&at.account, &at.container, &at.key, |home| async move {
+                let query =
+                    Query::Manifest { shard: home.shard, key: &at.key, id, offset, limit: PARTS_PAGE };
+                Ok(self.query(home.shard.slot(), &query).await?.0)
+            })
+            .await?;
+        decoded(decode_manifest(&payload))
     }
 
     /// The stream of an opened version. The first piece is read before this returns, so that an error comes as one.
-    pub(crate) async fn reader(&self, opened: Opened) -> Result<ObjectReader, ObjectError> {
-        let Opened { info, shard, body, inline } = opened;
+    pub(crate) async fn reader(&self, opened: Opened<'_>) -> Result<ObjectReader, ObjectError> {
+        let Opened { info, at, body, inline } = opened;
         let range = info.range.clone();
         if range.is_empty() {
             return Ok(ObjectReader { info, body: ObjectBody::whole(Bytes::new()) });
@@ -165,7 +169,7 @@ impl ObjectStore {
                 return Ok(ObjectReader { info, body: ObjectBody::whole(whole.slice(start..end)) });
             }
             Body::Chunks(blob) => ahead.plan.push_back(Span::new(self, blob, info.size, range)?),
-            Body::Manifest { id, .. } => ahead.rest = Some(Rest { shard, id, range }),
+            Body::Manifest { id, .. } => ahead.rest = Some(Rest { at: at.clone(), id, range }),
         }
         let first = ahead.next().await?;
         if ahead.left == 0 {
@@ -267,17 +271,20 @@ impl Span {
 
 /// Parts that are still to be looked up.
 struct Rest {
-    shard: ShardId,
+    at: ObjectPath,
     id: u64,
     range: Range<u64>,
 }
+
+/// Bytes read, and the leave to have them at hand before they are asked for.
+type Ahead = (Bytes, Option<OwnedSemaphorePermit>);
 
 /// Reads under way, in order.
 struct ReadAhead {
     store: ObjectStore,
     plan: VecDeque<Span>,
     rest: Option<Rest>,
-    reads: VecDeque<JoinHandle<Result<Bytes, ObjectError>>>,
+    reads: VecDeque<JoinHandle<Result<Ahead, ObjectError>>>,
     /// Bytes not handed out yet.
     left: u64,
 }
@@ -302,7 +309,7 @@ impl ReadAhead {
                 what: "an object is shorter than its record says".to_owned(),
             });
         };
-        let bytes = read.await.unwrap_or_else(|_| Err(ObjectError::internal("a read died")))?;
+        let (bytes, _leave) = read.await.unwrap_or_else(|_| Err(ObjectError::internal("a read died")))?;
         self.left = self.left.saturating_sub(bytes.len() as u64);
         Ok(Some(bytes))
     }
@@ -314,6 +321,11 @@ impl ReadAhead {
                 return Ok(false);
             }
         }
+        // A read beyond the one that is waited for needs its share of what all readers may have under way.
+        let leave = self.store.try_go_ahead(self.store.inner.config.read_bytes as usize);
+        if leave.is_none() && !self.reads.is_empty() {
+            return Ok(false);
+        }
         let Some(span) = self.plan.front_mut() else { return Ok(false) };
         let read = span.take(self.store.inner.config.read_bytes);
         let ChunkRead { number, chunk_len, range } =
@@ -323,7 +335,7 @@ impl ReadAhead {
         self.reads.push_back(self.store.inner.tasks.spawn(async move {
             let bytes = store.inner.chunks.read(&policy, blob, number, chunk_len, range).await?;
             if bytes.len() == wanted as usize {
-                return Ok(bytes);
+                return Ok((bytes, leave));
             }
             Err(ObjectError::Corrupt { what: format!("chunk {number} of blob {blob} is cut short") })
         }));
@@ -332,8 +344,8 @@ impl ReadAhead {
 
     /// Looks up more parts. `false` if there are none.
     async fn look_up(&mut self) -> Result<bool, ObjectError> {
-        let Some(Rest { shard, id, range }) = self.rest.take() else { return Ok(false) };
-        let page = self.store.manifest(shard, id, range.start).await?;
+        let Some(Rest { at: path, id, range }) = self.rest.take() else { return Ok(false) };
+        let page = self.store.manifest(&path, id, range.start).await?;
         let mut at = range.start;
         let mut skipped = range.start.saturating_sub(page.start);
         for part in page.parts {
@@ -348,7 +360,7 @@ impl ReadAhead {
             skipped = 0;
         }
         if page.truncated && at < range.end && at > range.start {
-            self.rest = Some(Rest { shard, id, range: at..range.end });
+            self.rest = Some(Rest { at: path, id, range: at..range.end });
         }
         Ok(at > range.start)
     }

@@ -2,20 +2,24 @@
 //! blob's home, versions that have expired are removed, and references that a copy added but never committed are dropped. All are
 //! idempotent. And what the storage node's reconcilers ask about blobs, as their [`BlobDirectory`].
 
+use crate::shards::is_routing;
 use crate::store::{CallError, decoded};
 use crate::{CondemnedBlob, ObjectError, ObjectStore};
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, stream};
 use ringfort_core::{BlobId, SLOT_COUNT, SessionId, SlotId};
 use ringfort_object_model::{
-    Command, OutboxEntry, Query, Refusal, decode_blobs, decode_condemned, decode_expiring, decode_flags,
+    Command, OutboxEntry, Query, decode_blobs, decode_condemned, decode_expiring, decode_flags,
     decode_outbox, decode_references,
 };
 use ringfort_storage_client::{BlobDirectory, BlobHome, DirectoryError, OrphanVerdict};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Entries of a slot handled in one step.
 const BATCH: u32 = 500;
+/// Expired versions removed at a time: enough to share a proposal.
+const EXPIRED_AT_ONCE: usize = 32;
 /// Longest pause after failures.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -32,19 +36,21 @@ impl ObjectStore {
             // References are left behind by processes that died or lost an answer, so one look at each slot per process
             // is enough.
             let mut unchecked: BTreeSet<u16> = (0..SLOT_COUNT).collect();
-            let mut ended = HashMap::new();
+            let mut ended = BTreeSet::new();
             while stopping.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
                 wait = pause;
                 for _ in 0..store.inner.config.reconcile_slots {
                     let slot = SlotId(next);
                     let mut done = store.reconcile(slot).await;
                     if done.is_ok() && unchecked.contains(&next) {
-                        done = store.drop_stray_references(slot, &mut ended).await;
+                        done = store.drop_stray_references(slot, &mut ended).await.map(|complete| {
+                            if complete {
+                                unchecked.remove(&next);
+                            }
+                        });
                     }
                     match done {
-                        Ok(()) => {
-                            unchecked.remove(&next);
-                        }
+                        Ok(()) => {}
                         Err(error) => {
                             tracing::debug!(%slot, %error, "a slot cannot be reconciled now");
                             wait = (pause * 20).min(PAUSE_MAX);
@@ -66,9 +72,18 @@ impl ObjectStore {
     }
 
     async fn deliver(&self, slot: SlotId) -> Result<(), ObjectError> {
+        while self.deliver_some(slot).await? == BATCH as usize {}
+        Ok(())
+    }
+
+    /// Delivers the oldest entries of an outbox, in this order: what is delivered twice because of a crash in between is
+    /// dropped once. How many there were.
+    async fn deliver_some(&self, slot: SlotId) -> Result<usize, ObjectError> {
         let (payload, _) = self.query(slot, &Query::Outbox { limit: BATCH }).await?;
         let mut by_home: BTreeMap<SlotId, Vec<OutboxEntry>> = BTreeMap::new();
-        for entry in decoded(decode_outbox(&payload))? {
+        let all = decoded(decode_outbox(&payload))?;
+        let count = all.len();
+        for entry in all {
             by_home.entry(entry.blob.home()).or_default().push(entry);
         }
         for (home, entries) in by_home {
@@ -77,24 +92,29 @@ impl ObjectStore {
             let delivered = entries.iter().map(|entry| entry.entry).collect();
             self.execute(slot, &Command::Delivered(delivered), Vec::new()).await?;
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Drops references to blobs at home in `slot` that were added for a copy in another slot which was never committed: the
-    /// session that added them has ended, and then the other slot said that it does not hold them.
+    /// session that added them has ended, and then the other slot said that it does not hold them. `false` if there are some of
+    /// other sessions that have not ended.
     pub(crate) async fn drop_stray_references(
         &self,
         slot: SlotId,
-        ended: &mut HashMap<SessionId, bool>,
-    ) -> Result<(), ObjectError> {
-        let mut after = None;
+        ended: &mut BTreeSet<SessionId>,
+    ) -> Result<bool, ObjectError> {
+        let (mut after, mut complete) = (None, true);
         loop {
             let (payload, _) = self.query(slot, &Query::Referrers { after, limit: BATCH }).await?;
             let page = decoded(decode_references(&payload))?;
-            let Some(last) = page.last() else { return Ok(()) };
+            let Some(last) = page.last() else { return Ok(complete) };
             after = Some(*last);
-            for (blob, name) in page.into_iter().filter(|(_, name)| name.home() != slot) {
+            let own = self.inner.meta.session();
+            for (blob, name) in
+                page.into_iter().filter(|(_, name)| name.home() != slot && name.session() != own)
+            {
                 if !self.session_ended(name.session(), ended).await? {
+                    complete = false;
                     continue;
                 }
                 let (held, _) = self.query(name.home(), &Query::Held { referrer: name }).await?;
@@ -109,30 +129,41 @@ impl ObjectStore {
     async fn session_ended(
         &self,
         session: SessionId,
-        ended: &mut HashMap<SessionId, bool>,
+        ended: &mut BTreeSet<SessionId>,
     ) -> Result<bool, ObjectError> {
-        if session == self.inner.meta.session() {
-            return Ok(false);
-        }
-        if let Some(known) = ended.get(&session) {
-            return Ok(*known);
+        if ended.contains(&session) {
+            return Ok(true);
         }
         let answer = self.inner.meta.has_ended(session).await?;
-        ended.insert(session, answer);
+        if answer {
+            ended.insert(session);
+        }
         Ok(answer)
     }
 
     async fn expire(&self, slot: SlotId) -> Result<(), ObjectError> {
-        let now = ringfort_runtime::wall_us() / 1_000_000;
-        let (payload, _) = self.query(slot, &Query::Expiring { before: now, limit: BATCH }).await?;
-        for (shard, key, stamp, at) in decoded(decode_expiring(&payload))? {
-            let command = Command::Expire { shard, key: &key, stamp, at };
-            match self.execute(slot, &command, Vec::new()).await {
-                Ok(_) | Err(CallError::Refused(Refusal::NoShard)) => {}
-                Err(error) => return Err(error.into()),
+        loop {
+            let now = ringfort_runtime::wall_us() / 1_000_000;
+            let (payload, _) = self.query(slot, &Query::Expiring { before: now, limit: BATCH }).await?;
+            let expired = decoded(decode_expiring(&payload))?;
+            let (full, mut waiting) = (expired.len() == BATCH as usize, false);
+            let removals = expired.into_iter().map(|(shard, key, stamp, at)| async move {
+                let command = Command::Expire { shard, key: &key, stamp, at };
+                self.execute(slot, &command, Vec::new()).await
+            });
+            let mut removals = stream::iter(removals).buffered(EXPIRED_AT_ONCE);
+            while let Some(removed) = removals.next().await {
+                match removed {
+                    Ok(_) => {}
+                    // Its turn comes again, here or in the shard that the key is being moved to.
+                    Err(CallError::Refused(refusal)) if is_routing(refusal) => waiting = true,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if !full || waiting {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Blobs of `slot` whose chunks shall be deleted, after `after`.

@@ -1,8 +1,8 @@
 //! From a container and key to the shard that holds it.
 //!
 //! Container records are cached. A record that is out of date leads to a shard that is not there (incarnations are never
-//! used again) or is sealed, so a stale cache is noticed where the command is applied, refreshed, and the command sent again:
-//! no expiry time, no stale answer.
+//! used again), is sealed, or no longer holds the key, so a stale cache is noticed where the command is applied, refreshed, and
+//! the command sent again: no expiry time, no stale answer.
 
 use crate::store::{CallError, decoded};
 use crate::{ObjectError, ObjectStore};
@@ -19,6 +19,20 @@ const ATTEMPTS: u32 = 40;
 const SEAL_PATIENCE: u32 = 20;
 /// Pause before looking again at a sealed shard.
 const SEAL_PAUSE: Duration = Duration::from_millis(25);
+/// Pause before trying again what waits for a move of keys between shards.
+const HOLD_PAUSE: Duration = Duration::from_millis(10);
+
+/// Whether a refusal is about the shard and not about what was asked of it.
+pub(crate) const fn is_routing(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NoShard
+            | Refusal::Sealed { .. }
+            | Refusal::Above { .. }
+            | Refusal::Below
+            | Refusal::Held { .. }
+    )
+}
 
 /// Where a key lives.
 #[derive(Clone, Debug)]
@@ -88,7 +102,7 @@ impl ObjectStore {
             let home = self.home(account, container, key).await?;
             let shard = home.shard;
             let refusal = match operation(home).await {
-                Err(CallError::Refused(refusal @ (Refusal::NoShard | Refusal::Sealed { .. }))) => refusal,
+                Err(CallError::Refused(refusal)) if is_routing(refusal) => refusal,
                 ended => return Ok(ended?),
             };
             attempt += 1;
@@ -99,7 +113,8 @@ impl ObjectStore {
         }
     }
 
-    /// After `shard` refused: refreshes the record, and takes the seal of a dead deletion off.
+    /// After `shard` refused: refreshes the record, takes the seal of a dead deletion or the hold of a dead move off, and
+    /// brings a move that was decided to its end.
     pub(crate) async fn settle(
         &self,
         account: &str,
@@ -109,13 +124,38 @@ impl ObjectStore {
         attempt: u32,
     ) -> Result<(), ObjectError> {
         self.forget_record(account, container);
-        let Refusal::Sealed { token } = refusal else {
-            let record = self.record(account, container).await?;
-            if attempt > 2 && record.incarnation == shard.incarnation {
-                return Err(ObjectError::internal("a container in use lacks a shard"));
+        match refusal {
+            Refusal::Sealed { token } => self.settle_seal(account, container, shard, token, attempt).await,
+            Refusal::Held { token } => {
+                if attempt.is_multiple_of(SEAL_PATIENCE) {
+                    self.execute(shard.slot(), &Command::Unhold { shard, token }, Vec::new()).await?;
+                }
+                tokio::time::sleep(HOLD_PAUSE).await;
+                Ok(())
             }
-            return Ok(());
-        };
+            Refusal::Above { .. } => self.finish_move(account, container, shard).await,
+            Refusal::Below => {
+                tokio::time::sleep(HOLD_PAUSE).await;
+                Ok(())
+            }
+            _ => {
+                let record = self.record(account, container).await?;
+                if attempt > 2 && record.incarnation == shard.incarnation {
+                    return Err(ObjectError::internal("a container in use lacks a shard"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn settle_seal(
+        &self,
+        account: &str,
+        container: &str,
+        shard: ShardId,
+        token: u64,
+        attempt: u32,
+    ) -> Result<(), ObjectError> {
         let Some(record) = self.fetch_record(account, container).await? else { return Ok(()) };
         match record.state {
             ContainerState::Live if record.incarnation == shard.incarnation => {

@@ -1,5 +1,6 @@
 //! The object store itself: what its operations share. The operations are in the modules beside this one, by resource.
 
+use crate::hashing::HashLanes;
 use crate::{ChunkPort, MetaPort, ObjectError, PortError};
 use bytes::Bytes;
 use quick_cache::sync::Cache;
@@ -10,12 +11,19 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes in a unit of what bodies may have under way.
+const AHEAD_UNIT: usize = 4096;
 
 /// Limits of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
     /// Chunk writes of one body under way at a time; each holds a chunk in memory.
     pub writes_in_flight: usize,
+    /// Bytes that all bodies together may have under way beyond one chunk written, or one piece read, of each. A body that gets
+    /// none of it goes on one by one.
+    pub ahead_bytes_max: usize,
     /// Bytes that a body is read in at a time.
     pub read_bytes: u32,
     /// Reads of one body under way before they are asked for.
@@ -28,6 +36,10 @@ pub struct StoreConfig {
     pub reconcile_pause: Duration,
     /// Slots one step of the reconcilers looks at.
     pub reconcile_slots: u16,
+    /// Versions in a shard of a container's index above which it gives keys to a shard after it.
+    pub shard_versions_max: u64,
+    /// Keys moved from one shard to another at a time.
+    pub moved_keys: u32,
     /// Bytes of an object's attributes at most.
     pub attributes_bytes_max: usize,
 }
@@ -36,12 +48,15 @@ impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             writes_in_flight: 3,
+            ahead_bytes_max: 64 << 20,
             read_bytes: 1 << 20,
             reads_ahead: 2,
             containers_cached: 10_000,
             collect_after: Duration::from_secs(30),
             reconcile_pause: Duration::from_millis(100),
             reconcile_slots: 8,
+            shard_versions_max: 4_000_000,
+            moved_keys: 256,
             attributes_bytes_max: 64 << 10,
         }
     }
@@ -62,6 +77,11 @@ pub(crate) struct Inner {
     /// Records of containers by account and name. One that is out of date is noticed by the shard it leads to, which is gone
     /// or sealed; see `containers.rs`.
     pub(crate) containers: Cache<String, Arc<ContainerRecord>>,
+    pub(crate) hashing: HashLanes,
+    /// What is left of `ahead_bytes_max`, in units of [`AHEAD_UNIT`].
+    ahead: Arc<Semaphore>,
+    /// Held while a container's shards are split: one at a time.
+    pub(crate) splitting: tokio::sync::Mutex<()>,
 }
 
 /// Why a command or query did not do what was asked.
@@ -100,7 +120,12 @@ impl From<CallError> for ObjectError {
             Refusal::InvalidPartOrder => Self::InvalidPartOrder,
             Refusal::PartTooSmall { number, size } => Self::EntityTooSmall { number, size, bytes_min: 0 },
             Refusal::NotEmpty => Self::ContainerNotEmpty,
-            Refusal::Sealed { .. } | Refusal::Changed | Refusal::NoBlob => {
+            Refusal::Sealed { .. }
+            | Refusal::Above { .. }
+            | Refusal::Below
+            | Refusal::Held { .. }
+            | Refusal::Changed
+            | Refusal::NoBlob => {
                 Self::Unavailable { reason: format!("another request got in between: {refusal}") }
             }
             Refusal::Damaged => Self::Corrupt { what: refusal.to_string() },
@@ -122,7 +147,11 @@ impl ObjectStore {
     ) -> Self {
         let containers = Cache::new(config.containers_cached);
         let policies = policies.into_iter().map(Arc::new).collect();
-        let store = Self { inner: Arc::new(Inner { meta, chunks, policies, tasks, config, containers }) };
+        let splitting = tokio::sync::Mutex::new(());
+        let ahead = Arc::new(Semaphore::new(config.ahead_bytes_max / AHEAD_UNIT));
+        let hashing = HashLanes::new(tasks.clone());
+        let inner = Inner { meta, chunks, policies, tasks, config, containers, hashing, ahead, splitting };
+        let store = Self { inner: Arc::new(inner) };
         store.start_reconcilers();
         store
     }
@@ -160,6 +189,12 @@ impl ObjectStore {
     pub(crate) fn policy(&self, id: u16) -> Result<Arc<Policy>, ObjectError> {
         let found = self.inner.policies.iter().find(|policy| policy.id == id);
         found.cloned().ok_or(ObjectError::NoSuchPolicy { policy: id })
+    }
+
+    /// Leave to have so many more bytes of a body under way, if there is room; given back when it is dropped.
+    pub(crate) fn try_go_ahead(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = u32::try_from(bytes.div_ceil(AHEAD_UNIT)).ok()?;
+        Arc::clone(&self.inner.ahead).try_acquire_many_owned(units).ok()
     }
 
     /// A name never used before: of a blob at home in `slot`, of a reference held there, of a container's incarnation.

@@ -1,6 +1,8 @@
 //! Multipart uploads: parts are blobs that the upload holds; completing one hands them to the object in one commit.
 
 use crate::body::{BodyLimits, StoredBytes};
+use crate::commit::Written;
+use crate::hashing::Md5;
 use crate::put::{check_key, put_done};
 use crate::shards::Home;
 use crate::store::{CallError, decoded};
@@ -9,10 +11,9 @@ use crate::{
     PartInfo, PartOptions, PartPage, PutDone, UploadId, VersionId,
 };
 use futures_util::StreamExt;
-use md5::{Digest, Md5};
-use ringfort_core::HybridTime;
+use ringfort_core::{BlobId, HybridTime, Policy};
 use ringfort_object_model::{
-    BlobRef, Command, CompleteUpload, ETag, Part, Query, Refusal, Stored, decode_stamp, decode_upload,
+    Command, CompleteUpload, ETag, Part, Query, Refusal, ShardId, Stored, decode_stamp, decode_upload,
 };
 use std::sync::Arc;
 
@@ -98,50 +99,35 @@ impl ObjectStore {
             checksums.extend(late.take());
         }
         let blob = match stored.bytes {
-            StoredBytes::Blob(blob) => {
-                Some(BlobRef { blob, referrer: None, policy: policy.id, chunk_bytes: policy.chunk_bytes })
-            }
+            StoredBytes::Blob(blob) => Some(blob),
             StoredBytes::None | StoredBytes::Inline(_) => None,
         };
-        let part = Part { number, size: stored.size, md5: stored.md5, stamp: 0, blob, checksums };
-        let stamp = self.commit_part(at, &home, upload, &part).await;
-        let stamp = match stamp {
-            Ok(stamp) => stamp,
-            Err(error) => {
-                if let (CallError::Refused(_), Some(blob)) = (&error, blob) {
-                    self.discard(blob.blob, &policy);
-                }
-                return Err(error.into());
-            }
-        };
+        let part = Part { number, size: stored.size, md5: stored.md5, stamp: 0, blob: None, checksums };
+        let stamp = self.commit_part(at, &home, upload, &part, blob.map(|blob| (blob, &policy))).await?;
         let etag = ETag::of_md5(part.md5);
         Ok(PartInfo { number, size: part.size, etag, modified: HybridTime(stamp), checksums: part.checksums })
     }
 
-    /// Commits a part. Its chunks lie in the slot of the shard that took the body, so it is never sent to another one; a
-    /// shard that is sealed or gone takes the upload with it.
     async fn commit_part(
         &self,
         at: &ObjectPath,
         home: &Home,
         upload: UploadId,
         part: &Part,
-    ) -> Result<u64, CallError> {
-        let (shard, key, upload) = (home.shard, at.key.as_str(), upload.0.0);
-        let mut attempt = 0;
-        loop {
-            let command = Command::PutPart { shard, key, upload, part: part.clone() };
-            match self.execute(shard.slot(), &command, Vec::new()).await {
-                Ok(payload) => return decode_stamp(&payload).ok_or(CallError::Refused(Refusal::Damaged)),
-                Err(CallError::Refused(refusal @ Refusal::Sealed { .. })) if attempt < 40 => {
-                    attempt += 1;
-                    if self.settle(&at.account, &at.container, shard, refusal, attempt).await.is_err() {
-                        return Err(CallError::Refused(refusal));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        blob: Option<(BlobId, &Arc<Policy>)>,
+    ) -> Result<u64, ObjectError> {
+        let send = |shard: ShardId, part: Part| async move {
+            let command = Command::PutPart { shard, key: &at.key, upload: upload.0.0, part };
+            let payload = self.execute(shard.slot(), &command, Vec::new()).await?;
+            decode_stamp(&payload).ok_or(CallError::Refused(Refusal::Damaged))
+        };
+        let Some((blob, policy)) = blob else {
+            let send = |home: Home| send(home.shard, part.clone());
+            return self.on_shard(&at.account, &at.container, &at.key, send).await;
+        };
+        let written = Written { blob, policy, size: part.size, incarnation: home.shard.incarnation };
+        self.commit_blob(at, &written, |shard, blob| send(shard, Part { blob: Some(blob), ..part.clone() }))
+            .await
     }
 
     /// Stores part `number` of an upload from an object, or a range of it. Also tells the version copied from.
@@ -195,9 +181,9 @@ impl ObjectStore {
         options: &CompleteOptions,
     ) -> Result<PutDone, ObjectError> {
         let mut hasher = Md5::new();
-        options.parts.iter().for_each(|part| hasher.update(part.etag.md5));
+        options.parts.iter().for_each(|part| hasher.update(&part.etag.md5));
         let count = u32::try_from(options.parts.len()).map_err(|_| ObjectError::InvalidPartOrder)?;
-        let etag = ETag { md5: hasher.finalize().into(), parts: count };
+        let etag = ETag { md5: hasher.finish(), parts: count };
         if let Some(part) = options.parts.iter().find(|part| part.etag.parts > 0) {
             return Err(ObjectError::InvalidPart { number: part.number });
         }

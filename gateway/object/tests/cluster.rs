@@ -28,6 +28,11 @@ struct Rig {
 
 impl Rig {
     async fn open(dir: &Path, devices: usize, policy: &str) -> Self {
+        let limits = StoreConfig { collect_after: Duration::ZERO, ..StoreConfig::default() };
+        Self::open_with(dir, devices, policy, limits).await
+    }
+
+    async fn open_with(dir: &Path, devices: usize, policy: &str, limits: StoreConfig) -> Self {
         let mut policy = Policy::new(0, policy, policy.parse().unwrap());
         policy.inline_bytes_max = u32::try_from(INLINE).unwrap();
         policy.chunk_bytes = u32::try_from(CHUNK).unwrap();
@@ -41,7 +46,6 @@ impl Rig {
         config.reconcile.gc_every = Duration::from_millis(300);
         let node = StorageNode::open(config, Arc::new(ObjectModel::new())).await.unwrap();
         let tasks = TaskGroup::new();
-        let limits = StoreConfig { collect_after: Duration::ZERO, ..StoreConfig::default() };
         let (meta, chunks) = (Arc::new(node.meta()), Arc::new(node.chunks()));
         let store = ObjectStore::new(meta, chunks, node.policies(), tasks.clone(), limits);
         node.set_directory(Arc::new(store.clone()));
@@ -202,6 +206,96 @@ async fn what_is_deleted_or_aborted_leaves_no_chunks() {
     for name in ["box", "far"] {
         rig.store.delete_container("acct", name).await.unwrap();
     }
+    rig.close().await;
+}
+
+/// A reference given up in one slot is released in the blob's home by the process that comes after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_outbox_outlives_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let idle = StoreConfig { reconcile_pause: Duration::ZERO, ..StoreConfig::default() };
+    let rig = Rig::open_with(dir.path(), 2, "replicated:2", idle).await;
+    rig.make_box().await;
+    let bytes = pattern(3 * CHUNK, 2);
+    rig.put("a", &bytes).await;
+    rig.store.create_container("acct", "far", CreateContainer::default()).await.unwrap();
+    for key in ["b", "c"] {
+        let far = ObjectPath::new("acct", "far", key);
+        rig.store.copy(&at("a"), None, &far, CopyOptions::default()).await.unwrap();
+    }
+    rig.store.delete(&at("a"), DeleteOptions::default()).await.unwrap();
+    rig.store.delete(&ObjectPath::new("acct", "far", "b"), DeleteOptions::default()).await.unwrap();
+    rig.close().await;
+
+    let rig = Rig::open(dir.path(), 2, "replicated:2").await;
+    for _ in 0..2 {
+        for slot in 0..ringfort_core::SLOT_COUNT {
+            rig.store.reconcile(ringfort_core::SlotId(slot)).await.unwrap();
+        }
+    }
+    let far = ObjectPath::new("acct", "far", "c");
+    let reader = rig.store.get(&far, GetOptions::default()).await.unwrap();
+    let pieces: Vec<Bytes> = reader.body.try_collect().await.unwrap();
+    assert!(pieces.concat() == bytes, "one referrer is left");
+    rig.store.delete(&far, DeleteOptions::default()).await.unwrap();
+    for slot in 0..ringfort_core::SLOT_COUNT {
+        rig.store.reconcile(ringfort_core::SlotId(slot)).await.unwrap();
+    }
+    rig.eventually_no_chunks().await;
+    rig.close().await;
+}
+
+async fn shards(rig: &Rig) -> Vec<(String, u32)> {
+    let query = ringfort_object_model::Query::Container { account: "acct", name: "box" }.encode();
+    let slot = ringfort_object_model::account_slot("acct");
+    let answer = rig.node.meta().query(slot, query.into()).await.unwrap();
+    let payload = ringfort_object_model::decode_reply(&answer.reply).unwrap();
+    ringfort_object_model::decode_container(payload).unwrap().unwrap().shards
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_container_is_split_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = StoreConfig {
+        collect_after: Duration::ZERO,
+        shard_versions_max: 60,
+        moved_keys: 16,
+        ..StoreConfig::default()
+    };
+    let rig = Rig::open_with(dir.path(), 3, "replicated:2", limits).await;
+    rig.make_box().await;
+    let keys: Vec<_> = (0..300_usize).map(|i| format!("{:03}", i * 7 % 300)).collect();
+    let size = |key: &str| if key.ends_with('0') { INLINE + 9 } else { 50 };
+    let puts = keys.iter().map(|key| async { rig.put(key, &pattern(size(key), key.as_bytes()[2])).await });
+    let _: Vec<()> =
+        futures_util::StreamExt::collect(futures_util::StreamExt::buffer_unordered(stream::iter(puts), 8))
+            .await;
+    for round in 0..200 {
+        assert!(round < 199, "the container is split: {:?}", shards(&rig).await);
+        if shards(&rig).await.len() > 2 {
+            break;
+        }
+        rig.put("000", &pattern(size("000"), b'0')).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    rig.close().await;
+
+    let rig = Rig::open(dir.path(), 3, "replicated:2").await;
+    let page =
+        rig.store.list("acct", "box", &ListRequest { limit: 1000, ..Default::default() }).await.unwrap();
+    assert_eq!((page.len(), page.truncated), (300, false));
+    let info = rig.store.container("acct", "box").await.unwrap();
+    let bytes: usize = keys.iter().map(|key| size(key)).sum();
+    assert_eq!((info.objects, info.versions, info.bytes), (300, 300, bytes as u64));
+    for key in &keys {
+        assert!(rig.get(key).await == pattern(size(key), key.as_bytes()[2]), "{key}");
+        rig.store.delete(&at(key), DeleteOptions::default()).await.unwrap();
+    }
+    rig.store.delete_container("acct", "box").await.unwrap();
+    for slot in 0..ringfort_core::SLOT_COUNT {
+        rig.store.reconcile(ringfort_core::SlotId(slot)).await.unwrap();
+    }
+    rig.eventually_no_chunks().await;
     rig.close().await;
 }
 

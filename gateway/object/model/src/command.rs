@@ -2,7 +2,9 @@
 //! format version. A number is never given another meaning.
 
 use crate::codec::{Reader, Writer};
-use crate::record::{BlobRef, ContainerRecord, Part};
+use crate::container::ContainerRecord;
+use crate::moving::MovedRecord;
+use crate::record::{BlobRef, Part};
 use crate::{ETag, ETagMatch, ShardId, VersionId, Versioning, WriteConditions};
 use ringfort_core::{BlobId, HybridTime};
 
@@ -199,6 +201,73 @@ pub enum Command<'a> {
     Collected(Vec<BlobId>),
     /// Forgets entries of the outbox that were delivered.
     Delivered(Vec<(u64, u32)>),
+    /// Makes a shard that is to take over the last keys of the one before it.
+    CreateTaker {
+        /// The shard.
+        shard: ShardId,
+        /// What writes do with the version before them.
+        versioning: Versioning,
+        /// The container revision this comes from.
+        revision: u64,
+        /// Where it ends, and the shard after it.
+        end: Option<(&'a str, u32)>,
+    },
+    /// Writes of keys from this one on wait from now on; answers the root, whose hold names the move.
+    Hold {
+        /// The shard that gives.
+        shard: ShardId,
+        /// The first key.
+        from: &'a str,
+    },
+    /// Calls a move off, unless it was decided.
+    Unhold {
+        /// The shard that gives.
+        shard: ShardId,
+        /// Names the move.
+        token: u64,
+    },
+    /// Keeps a copy of the held keys. Inline bodies come along in the order of their records.
+    Import {
+        /// The shard that takes.
+        shard: ShardId,
+        /// Names the move.
+        token: u64,
+        /// Where the giver ends: the first key that this shard has, `None` if it has none.
+        begin: Option<&'a str>,
+        /// The first key moved.
+        from: &'a str,
+        /// The records, renamed.
+        records: Vec<MovedRecord>,
+    },
+    /// Removes the held keys: from now on the shard after this one has them. Answers the root.
+    Cut {
+        /// The shard that gives.
+        shard: ShardId,
+        /// Names the move.
+        token: u64,
+        /// The shard that takes.
+        next: u32,
+    },
+    /// Serves the keys that were copied, from the key on at which the giver ends now.
+    Serve {
+        /// The shard that takes.
+        shard: ShardId,
+        /// Where the giver ends.
+        begin: &'a str,
+    },
+    /// Makes the home record of a blob whose only referrer is held in another slot.
+    AddBlob {
+        /// The blob.
+        blob: BlobId,
+        /// Policy of its chunks.
+        policy: u16,
+        /// Bytes per chunk.
+        chunk_bytes: u32,
+        /// Its size.
+        size: u64,
+        /// The reference's name.
+        referrer: BlobId,
+    },
 }
 
 fn put_shard(out: &mut Writer, shard: ShardId) {
@@ -422,6 +491,13 @@ impl<'a> Command<'a> {
             Self::Condemn(_) => 17,
             Self::Collected(_) => 18,
             Self::Delivered(_) => 19,
+            Self::CreateTaker { .. } => 20,
+            Self::Hold { .. } => 21,
+            Self::Unhold { .. } => 22,
+            Self::Import { .. } => 23,
+            Self::Cut { .. } => 24,
+            Self::Serve { .. } => 25,
+            Self::AddBlob { .. } => 26,
         }
     }
 
@@ -454,7 +530,7 @@ impl<'a> Command<'a> {
                 put_shard(out, *shard);
                 out.u8(versioning.code()).u64(*revision);
             }
-            Self::Seal { shard, token } | Self::Unseal { shard, token } => {
+            Self::Seal { shard, token } | Self::Unseal { shard, token } | Self::Unhold { shard, token } => {
                 put_shard(out, *shard);
                 out.u64(*token);
             }
@@ -493,6 +569,29 @@ impl<'a> Command<'a> {
                     out.u64(*stamp).u32(*number);
                 }
             }
+            Self::CreateTaker { shard, versioning, revision, end } => {
+                put_shard(out, *shard);
+                out.u8(versioning.code()).u64(*revision).bool(end.is_some());
+                if let Some((end, next)) = end {
+                    out.bytes(end.as_bytes()).u32(*next);
+                }
+            }
+            Self::Hold { shard, from } => put_at(out, *shard, from),
+            Self::Import { shard, token, begin, from, records } => {
+                put_at(out, *shard, from);
+                put_type(out, *begin);
+                out.u64(*token).len(records.len());
+                records.iter().for_each(|record| record.write(out));
+            }
+            Self::Cut { shard, token, next } => {
+                put_shard(out, *shard);
+                out.u64(*token).u32(*next);
+            }
+            Self::Serve { shard, begin } => put_at(out, *shard, begin),
+            Self::AddBlob { blob, policy, chunk_bytes, size, referrer } => {
+                out.blob(*blob).varint(u64::from(*policy)).varint(u64::from(*chunk_bytes));
+                out.varint(*size).blob(*referrer);
+            }
         }
     }
 
@@ -505,7 +604,8 @@ impl<'a> Command<'a> {
             1 => Self::Put(PutObject::read(&mut from)?),
             2..=3 | 11..=14 => Self::read_keyed(*number, &mut from)?,
             4..=10 => Self::read_container(*number, &mut from)?,
-            15..=19 => Self::read_blobs(*number, &mut from)?,
+            15..=19 | 26 => Self::read_blobs(*number, &mut from)?,
+            20..=25 => Self::read_moving(*number, &mut from)?,
             _ => return None,
         };
         from.end(command)
@@ -557,7 +657,34 @@ impl<'a> Command<'a> {
         })
     }
 
+    fn read_moving(number: u8, from: &mut Reader<'a>) -> Option<Self> {
+        let shard = get_shard(from)?;
+        Some(match number {
+            20 => {
+                let (versioning, revision) = (Versioning::of_code(from.u8()?)?, from.u64()?);
+                let end = if from.bool()? { Some((from.str()?, from.u32()?)) } else { None };
+                Self::CreateTaker { shard, versioning, revision, end }
+            }
+            21 => Self::Hold { shard, from: from.str()? },
+            22 => Self::Unhold { shard, token: from.u64()? },
+            23 => {
+                let (first, begin, token) = (from.str()?, get_type(from)?, from.u64()?);
+                let count = from.count()?;
+                let records = (0..count).map(|_| MovedRecord::read(from)).collect::<Option<_>>()?;
+                Self::Import { shard, token, begin, from: first, records }
+            }
+            24 => Self::Cut { shard, token: from.u64()?, next: from.u32()? },
+            25 => Self::Serve { shard, begin: from.str()? },
+            _ => return None,
+        })
+    }
+
     fn read_blobs(number: u8, from: &mut Reader<'a>) -> Option<Self> {
+        if number == 26 {
+            let (blob, policy) = (from.blob()?, from.varint()?.try_into().ok()?);
+            let (chunk_bytes, size) = (from.varint_u32()?, from.varint()?);
+            return Some(Self::AddBlob { blob, policy, chunk_bytes, size, referrer: from.blob()? });
+        }
         if number <= 16 {
             let pairs = get_blob_pairs(from)?;
             return Some(if number == 15 { Self::AddReferrers(pairs) } else { Self::DropReferrers(pairs) });

@@ -14,13 +14,15 @@
 //! 34 stamp(8) number(4)                    outbox: a reference to release in another slot
 //! 35 expiry(8) root stamp(8) key           expiring version, ordered by time
 //! 40 root escaped(key) upload(8)           multipart upload
-//! 41 root upload(8) number(4)              part of an upload
-//! 42 root manifest(8) end offset(8) nr(4)  part of a multipart object, found by offset
+//! 41 root escaped(key) upload(8) nr(4)     part of an upload
+//! 42 root escaped(key) manifest(8) end(8) nr(4)  part of a multipart object, found by the offset it ends at
+//! 43 root escaped(key) upload(8)           what a completed upload became: stamp of its version
 //! ```
 //!
 //! A current version exists exactly if the key has any version; so a listing of objects never steps over old versions, and
 //! an ordinary PUT or GET is one point read. `escaped` doubles as a terminator: 00 becomes 00 FF and the end is 00 00, which
-//! keeps the order of the names and lets something follow them.
+//! keeps the order of the names and lets something follow them. All that belongs to a key lies under its name in every table,
+//! so that a range of keys can be moved to another shard.
 
 use ringfort_core::{BlobId, SLOT_COUNT, SlotId};
 
@@ -86,6 +88,11 @@ pub(crate) const EXPIRY: u8 = 0x35;
 pub(crate) const UPLOAD: u8 = 0x40;
 pub(crate) const PART: u8 = 0x41;
 pub(crate) const MANIFEST: u8 = 0x42;
+pub(crate) const DONE: u8 = 0x43;
+/// The tables whose records move with their key.
+pub(crate) const MOVING: [u8; 6] = [CURRENT, OLDER, UPLOAD, PART, MANIFEST, DONE];
+/// Length of a table byte and a root.
+pub(crate) const ROOT_BYTES: usize = 13;
 
 fn key(table: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 + parts.iter().map(|part| part.len()).sum::<usize>());
@@ -182,31 +189,50 @@ pub(crate) fn expiry(at: u64, shard: ShardId, stamp: u64, name: &[u8]) -> Vec<u8
     key(EXPIRY, &[&at.to_be_bytes(), &shard.root(), &stamp.to_be_bytes(), name])
 }
 
-pub(crate) fn uploads_of(shard: ShardId, name: &[u8]) -> Vec<u8> {
-    key(UPLOAD, &[&shard.root(), &escaped(name)])
-}
-
 pub(crate) fn upload(shard: ShardId, name: &[u8], upload: u64) -> Vec<u8> {
     key(UPLOAD, &[&shard.root(), &escaped(name), &upload.to_be_bytes()])
 }
 
-pub(crate) fn parts_of(shard: ShardId, upload: u64) -> Vec<u8> {
-    key(PART, &[&shard.root(), &upload.to_be_bytes()])
+pub(crate) fn parts_of(shard: ShardId, name: &[u8], upload: u64) -> Vec<u8> {
+    key(PART, &[&shard.root(), &escaped(name), &upload.to_be_bytes()])
 }
 
-pub(crate) fn part(shard: ShardId, upload: u64, number: u32) -> Vec<u8> {
-    key(PART, &[&shard.root(), &upload.to_be_bytes(), &number.to_be_bytes()])
+pub(crate) fn part(shard: ShardId, name: &[u8], upload: u64, number: u32) -> Vec<u8> {
+    key(PART, &[&shard.root(), &escaped(name), &upload.to_be_bytes(), &number.to_be_bytes()])
 }
 
-/// Where the end offset is in a key of the manifest table.
-pub(crate) const MANIFEST_END_AT: usize = 21;
-
-pub(crate) fn manifest_of(shard: ShardId, manifest: u64) -> Vec<u8> {
-    key(MANIFEST, &[&shard.root(), &manifest.to_be_bytes()])
+pub(crate) fn manifest_of(shard: ShardId, name: &[u8], manifest: u64) -> Vec<u8> {
+    key(MANIFEST, &[&shard.root(), &escaped(name), &manifest.to_be_bytes()])
 }
 
-pub(crate) fn manifest(shard: ShardId, manifest: u64, end: u64, number: u32) -> Vec<u8> {
-    key(MANIFEST, &[&shard.root(), &manifest.to_be_bytes(), &end.to_be_bytes(), &number.to_be_bytes()])
+pub(crate) fn manifest(shard: ShardId, name: &[u8], manifest: u64, end: u64, number: u32) -> Vec<u8> {
+    let tail = [&manifest.to_be_bytes()[..], &end.to_be_bytes(), &number.to_be_bytes()].concat();
+    key(MANIFEST, &[&shard.root(), &escaped(name), &tail])
+}
+
+/// The end offset in a key of the manifest table.
+pub(crate) fn manifest_end(key: &[u8]) -> Option<u64> {
+    let (rest, _number) = key.split_last_chunk::<4>()?;
+    rest.last_chunk::<8>().map(|end| u64::from_be_bytes(*end))
+}
+
+pub(crate) fn done(shard: ShardId, name: &[u8], upload: u64) -> Vec<u8> {
+    key(DONE, &[&shard.root(), &escaped(name), &upload.to_be_bytes()])
+}
+
+/// Where the records of names from `name` on begin in a table of names.
+pub(crate) fn names_from(table: u8, shard: ShardId, name: &[u8]) -> Vec<u8> {
+    let mut open = if table == CURRENT { name.to_vec() } else { escaped(name) };
+    if table != CURRENT {
+        open.truncate(open.len() - 2);
+    }
+    key(table, &[&shard.root(), &open])
+}
+
+/// The name that the record under `key` of a table of names belongs to.
+pub(crate) fn name_in(key: &[u8]) -> Option<Vec<u8>> {
+    let rest = key.get(ROOT_BYTES..)?;
+    if key[0] == CURRENT { Some(rest.to_vec()) } else { unescape(rest).map(|(name, _)| name) }
 }
 
 /// The first key after all keys that begin with `prefix`; empty for the end of the slot.

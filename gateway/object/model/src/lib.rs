@@ -7,38 +7,41 @@ mod answer;
 mod apply;
 mod codec;
 mod command;
+mod container;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;
 mod memory;
+mod moving;
 mod names;
 mod page;
 mod query;
 mod record;
 mod reply;
+mod shard;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{
     CondemnedRecord, Expired, ManifestPage, OutboxEntry, decode_blobs, decode_condemned, decode_containers,
-    decode_expiring, decode_manifest, decode_outbox, decode_references, decode_upload,
+    decode_expiring, decode_manifest, decode_outbox, decode_references, decode_tail, decode_upload,
 };
 pub use command::{Command, CompleteUpload, NewBody, PutObject};
+pub use container::{AliasRecord, ContainerRecord, ContainerState, ShardOf};
 pub use keys::{ShardId, account_slot, alias_slot};
 pub use memory::MemorySlot;
+pub use moving::{MovedRecord, decode_export};
 pub use names::{
     Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions,
 };
 pub use page::{Page, PageEntries, PageEntry};
 pub use query::{KeyRange, Query};
-pub use record::{
-    AliasRecord, BlobRecord, BlobRef, Body, ContainerRecord, ContainerState, Part, ShardOf, ShardRoot,
-    Version, decode_extras, encode_extras,
-};
+pub use record::{BlobRecord, BlobRef, Body, Part, Version, decode_extras, encode_extras};
 pub use reply::{
     Deleted, Found, Refusal, Stored, decode_alias, decode_container, decode_flags, decode_reply, decode_stamp,
 };
+pub use shard::{ShardRange, ShardRoot};
 
 use ringfort_core::HybridTime;
 use ringfort_storage_api::{InlineBody, QueryReply, SlotTx, SlotView, StateModel};

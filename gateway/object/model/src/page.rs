@@ -1,7 +1,9 @@
 //! Pages of listings: flat bytes, read without an allocation per entry.
 //!
 //! ```text
-//! versioning truncated count:u32 entry... [resume:string]
+//! versioning truncated count:u32 last:u32 tail:u32 entry... tail
+//!         last, tail: offsets of the last entry and of the tail
+//! tail    resume:string (00 | 01 end:string next:varint)      where the shard ends, and the one that goes on
 //! entry   00 key:string fields                   object (fields as in a version record: stamp to content type)
 //!         01 prefix:string                       common prefix
 //!         02 flags key:string fields             version; flags: 1 delete marker, 2 null version, 4 latest
@@ -17,11 +19,12 @@ pub(crate) const MARKER: u8 = 1;
 pub(crate) const NULL: u8 = 2;
 pub(crate) const LATEST: u8 = 4;
 
-const HEAD: usize = 6;
+const HEAD: usize = 14;
 
 /// A page under construction.
 pub(crate) struct PageWriter {
     out: Writer,
+    last: usize,
     pub(crate) count: u32,
 }
 
@@ -29,35 +32,47 @@ impl PageWriter {
     pub(crate) fn new(versioning: Versioning, bytes: usize) -> Self {
         let mut out = Writer::with_capacity(bytes);
         out.u8(versioning.code()).raw(&[0; HEAD - 1]);
-        Self { out, count: 0 }
+        Self { out, last: HEAD, count: 0 }
+    }
+
+    fn begin(&mut self, kind: u8) -> &mut Writer {
+        self.last = self.out.0.len();
+        self.count += 1;
+        self.out.u8(kind)
     }
 
     pub(crate) fn object(&mut self, key: &[u8], fields: &[u8]) {
-        self.out.u8(0).bytes(key).raw(fields);
-        self.count += 1;
+        self.begin(0).bytes(key).raw(fields);
     }
 
     pub(crate) fn prefix(&mut self, prefix: &[u8]) {
-        self.out.u8(1).bytes(prefix);
-        self.count += 1;
+        self.begin(1).bytes(prefix);
     }
 
     pub(crate) fn version(&mut self, flags: u8, key: &[u8], fields: &[u8]) {
-        self.out.u8(2).u8(flags).bytes(key).raw(fields);
-        self.count += 1;
+        self.begin(2).u8(flags).bytes(key).raw(fields);
     }
 
     pub(crate) fn upload(&mut self, key: &[u8], upload: &[u8]) {
-        self.out.u8(3).bytes(key).raw(upload);
-        self.count += 1;
+        self.begin(3).bytes(key).raw(upload);
     }
 
-    /// The page; `resume` names the key looked at last if the page ended before it was full.
-    pub(crate) fn finish(mut self, truncated: bool, resume: Option<&[u8]>) -> Vec<u8> {
+    /// The page; `resume` names the key looked at last if the page ended before it was full, `end` where the shard ends.
+    pub(crate) fn finish(
+        mut self,
+        truncated: bool,
+        resume: Option<&str>,
+        end: Option<(&str, u32)>,
+    ) -> Vec<u8> {
+        let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX).to_be_bytes();
         self.out.0[1] = u8::from(truncated);
-        self.out.0[2..HEAD].copy_from_slice(&self.count.to_be_bytes());
-        if let Some(resume) = resume {
-            self.out.bytes(resume);
+        self.out.0[2..6].copy_from_slice(&self.count.to_be_bytes());
+        self.out.0[6..10].copy_from_slice(&offset(self.last));
+        let tail = offset(self.out.0.len());
+        self.out.0[10..HEAD].copy_from_slice(&tail);
+        self.out.bytes(resume.unwrap_or_default().as_bytes()).bool(end.is_some());
+        if let Some((end, next)) = end {
+            self.out.bytes(end.as_bytes()).varint(u64::from(next));
         }
         self.out.0
     }
@@ -100,6 +115,11 @@ pub enum PageEntry<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     bytes: Bytes,
+    last: usize,
+    /// The key looked at last, if the page ended before it was full.
+    pub resume: Option<String>,
+    /// The first key that the shard no longer holds, and the number of the shard that does.
+    pub end: Option<(String, u32)>,
     /// Number of entries.
     pub count: u32,
     /// The shard has more.
@@ -109,14 +129,24 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page in this payload. Entries are decoded as they are iterated; see [`PageEntries::is_complete`].
+    /// The page in this payload. Entries are decoded as they are iterated.
     #[must_use]
     pub fn decode(bytes: Bytes) -> Option<Self> {
         let mut from = Reader(&bytes);
         let versioning = Versioning::of_code(from.u8()?)?;
         let truncated = from.bool()?;
-        let count = from.u32()?;
-        Some(Self { bytes, count, truncated, versioning })
+        let (count, last, tail) = (from.u32()?, from.u32()? as usize, from.u32()? as usize);
+        let mut from = Reader(bytes.get(tail..)?);
+        let resume = Some(from.str()?.to_owned()).filter(|resume| !resume.is_empty());
+        let end = if from.bool()? { Some((from.str()?.to_owned(), from.varint_u32()?)) } else { None };
+        from.end(())?;
+        Some(Self { bytes, last, resume, end, count, truncated, versioning })
+    }
+
+    /// The last entry, if there is one and it decodes.
+    #[must_use]
+    pub fn last(&self) -> Option<PageEntry<'_>> {
+        PageEntries { from: Reader(self.bytes.get(self.last..)?), left: self.count.min(1) }.next()
     }
 
     /// The entries in order; ends early if the bytes are damaged.
@@ -134,18 +164,6 @@ pub struct PageEntries<'a> {
 }
 
 impl<'a> PageEntries<'a> {
-    /// What is left when all entries were taken: the key looked at last, if the page ended before it was full.
-    #[must_use]
-    pub fn resume(mut self) -> Option<&'a str> {
-        if self.left > 0 { None } else { self.from.str() }
-    }
-
-    /// Whether every entry announced was read.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.left == 0
-    }
-
     fn read(&mut self) -> Option<PageEntry<'a>> {
         let kind = self.from.u8()?;
         let flags = if kind == 2 { self.from.u8()? } else { LATEST };

@@ -22,6 +22,11 @@ pub struct KeyRange<'a> {
     pub resume: &'a str,
     /// At most so many entries.
     pub limit: u32,
+    /// The time, in seconds since the Unix epoch: what has expired by then is not shown. 0 shows everything.
+    pub now: u64,
+    /// The shard must hold the keys from here on, or refuses with [`crate::Refusal::Below`]: where the shard before it ended.
+    /// Empty for where the range begins.
+    pub low: &'a str,
 }
 
 /// What a reader asks of one slot.
@@ -80,6 +85,8 @@ pub enum Query<'a> {
     Manifest {
         /// The shard the key belongs to.
         shard: ShardId,
+        /// The key.
+        key: &'a str,
         /// The manifest.
         id: u64,
         /// Where to begin.
@@ -153,6 +160,22 @@ pub enum Query<'a> {
         /// The reference's name.
         referrer: BlobId,
     },
+    /// Where the last keys of a shard begin; see [`crate::decode_tail`].
+    Tail {
+        /// The shard.
+        shard: ShardId,
+        /// So many keys.
+        keys: u32,
+    },
+    /// All records of the shard's keys from one on; see [`crate::MovedRecord`].
+    Export {
+        /// The shard.
+        shard: ShardId,
+        /// The first key.
+        from: &'a str,
+        /// At most so many bytes, inline bodies included.
+        bytes_max: u32,
+    },
 }
 
 fn put_shard(out: &mut Writer, shard: ShardId) {
@@ -161,16 +184,16 @@ fn put_shard(out: &mut Writer, shard: ShardId) {
 
 impl<'a> KeyRange<'a> {
     fn write(&self, out: &mut Writer) {
-        for text in [self.prefix, self.delimiter, self.marker, self.end, self.resume] {
+        for text in [self.prefix, self.delimiter, self.marker, self.end, self.resume, self.low] {
             out.bytes(text.as_bytes());
         }
-        out.u32(self.limit);
+        out.u32(self.limit).varint(self.now);
     }
 
     fn read(from: &mut Reader<'a>) -> Option<Self> {
         let (prefix, delimiter, marker) = (from.str()?, from.str()?, from.str()?);
-        let (end, resume) = (from.str()?, from.str()?);
-        Some(Self { prefix, delimiter, marker, end, resume, limit: from.u32()? })
+        let (end, resume, low) = (from.str()?, from.str()?, from.str()?);
+        Some(Self { prefix, delimiter, marker, end, resume, low, limit: from.u32()?, now: from.varint()? })
     }
 }
 
@@ -193,6 +216,8 @@ impl<'a> Query<'a> {
             Self::Expiring { .. } => 14,
             Self::Referrers { .. } => 15,
             Self::Held { .. } => 16,
+            Self::Tail { .. } => 17,
+            Self::Export { .. } => 18,
         }
     }
 
@@ -225,8 +250,8 @@ impl<'a> Query<'a> {
                 put_at(&mut out, *shard, key);
                 out.u64(*upload).u32(*after).u32(*limit);
             }
-            Self::Manifest { shard, id, offset, limit } => {
-                put_shard(&mut out, *shard);
+            Self::Manifest { shard, key, id, offset, limit } => {
+                put_at(&mut out, *shard, key);
                 out.u64(*id).u64(*offset).u32(*limit);
             }
             Self::Container { account, name } => {
@@ -256,6 +281,14 @@ impl<'a> Query<'a> {
             Self::Held { referrer } => {
                 out.blob(*referrer);
             }
+            Self::Tail { shard, keys } => {
+                put_shard(&mut out, *shard);
+                out.u32(*keys);
+            }
+            Self::Export { shard, from, bytes_max } => {
+                put_at(&mut out, *shard, from);
+                out.u32(*bytes_max);
+            }
         }
         out.0
     }
@@ -266,7 +299,7 @@ impl<'a> Query<'a> {
         let [number, FORMAT, rest @ ..] = bytes else { return None };
         let mut from = Reader(rest);
         let query = match number {
-            1..=6 | 10 => Self::read_shard(*number, &mut from)?,
+            1..=6 | 10 | 17 | 18 => Self::read_shard(*number, &mut from)?,
             7 => Self::Container { account: from.str()?, name: from.str()? },
             8 => {
                 let (account, prefix, marker) = (from.str()?, from.str()?, from.str()?);
@@ -301,8 +334,13 @@ impl<'a> Query<'a> {
                 let (key, upload, after) = (from.str()?, from.u64()?, from.u32()?);
                 Self::Parts { shard, key, upload, after, limit: from.u32()? }
             }
-            6 => Self::Manifest { shard, id: from.u64()?, offset: from.u64()?, limit: from.u32()? },
+            6 => {
+                let (key, id, offset) = (from.str()?, from.u64()?, from.u64()?);
+                Self::Manifest { shard, key, id, offset, limit: from.u32()? }
+            }
             10 => Self::Shard { shard },
+            17 => Self::Tail { shard, keys: from.u32()? },
+            18 => Self::Export { shard, from: from.str()?, bytes_max: from.u32()? },
             _ => return None,
         })
     }

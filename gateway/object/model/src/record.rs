@@ -2,11 +2,16 @@
 //!
 //! ```text
 //! version   01 flags stamp(8) md5(16) size:varint parts:varint content_type:string body [null_at(8)] extras...
-//!           flags: 1 delete marker, 2 null version, 4 older versions exist, 8 null_at follows, 16 has a content type
+//!           flags: 1 delete marker, 2 null version, 4 older versions exist, 8 null_at follows, 16 has a content type,
+//!           32 has an expiry
 //! body      00 | 01 blob(16) | 02 blob_ref | 03 manifest(8) parts:varint
 //! blob_ref  blob(16) policy:varint chunk_bytes:varint (00 | 01 referrer(16))
 //! extras    headers:pairs metadata:pairs checksums:pairs expires:varint      (empty when all are empty)
-//! shard     01 sealed seal_token(8) versioning versioning_revision(8) objects(8) versions(8) bytes(8) uploads(8)
+//! shard     01 flags seal_token(8) versioning versioning_revision(8) objects(8) versions(8) bytes(8) uploads(8) [range]
+//!           flags: 1 sealed, 2 range follows
+//! range     flags token(8) [begin:string] [end:string next:varint] [hold:string hold_token(8)] [staged:string]
+//!           flags: 1 begin, 2 end, 4 hold, 8 staged
+//! done      01 stamp(8)
 //! blob      01 policy:varint chunk_bytes:varint size:varint own
 //! condemned 01 policy:varint chunk_bytes:varint size:varint since(8)
 //! part      01 number:varint size:varint md5(16) stamp(8) (00 | 01 blob_ref) checksums:pairs
@@ -26,6 +31,7 @@ const NULL: u8 = 2;
 const OLDER: u8 = 4;
 const NULL_AT: u8 = 8;
 const TYPED: u8 = 16;
+const EXPIRES: u8 = 32;
 
 impl Versioning {
     pub(crate) const fn code(self) -> u8 {
@@ -159,7 +165,8 @@ impl<'a> Version<'a> {
             | bit(self.null, NULL)
             | bit(self.older, OLDER)
             | bit(self.null_at.is_some(), NULL_AT)
-            | bit(self.content_type.is_some(), TYPED);
+            | bit(self.content_type.is_some(), TYPED)
+            | bit(self.expires_at().is_some(), EXPIRES);
         out.u8(FORMAT).u8(flags).u64(self.stamp).raw(&self.etag.md5);
         out.varint(self.size).varint(u64::from(self.etag.parts));
         out.bytes(self.content_type.unwrap_or_default().as_bytes());
@@ -196,7 +203,13 @@ impl<'a> Version<'a> {
 
     /// Seconds since the Unix epoch at which it shall disappear.
     pub(crate) fn expires_at(&self) -> Option<u64> {
-        if self.extras.is_empty() { None } else { decode_extras(self.extras)?.expires_at }
+        expiry_of(self.extras)
+    }
+
+    /// Whether it is an object to who asks at `now` (seconds since the Unix epoch): no delete marker, and not expired.
+    #[must_use]
+    pub fn visible(&self, now: u64) -> bool {
+        !self.marker && self.expires_at().is_none_or(|at| at > now)
     }
 }
 
@@ -225,8 +238,8 @@ impl<'a> Front<'a> {
         let mut rest = from;
         rest.raw(24)?;
         rest.varint()?;
-        rest.varint()?;
-        rest.bytes()?;
+        rest.varint_u32()?;
+        rest.str()?;
         Some(Self { flags, fields: &from.0[..from.0.len() - rest.0.len()] })
     }
 
@@ -240,6 +253,10 @@ impl<'a> Front<'a> {
 
     pub(crate) const fn older(&self) -> bool {
         self.flags & OLDER != 0
+    }
+
+    pub(crate) const fn expires(&self) -> bool {
+        self.flags & EXPIRES != 0
     }
 }
 
@@ -255,6 +272,20 @@ pub fn encode_extras(attributes: &Attributes) -> Vec<u8> {
     out.0
 }
 
+/// The expiry in these bytes, without looking at what precedes it.
+fn expiry_of(extras: &[u8]) -> Option<u64> {
+    if extras.is_empty() {
+        return None;
+    }
+    let mut from = Reader(extras);
+    for _ in 0..3 {
+        for _ in 0..2 * from.count()? {
+            from.bytes()?;
+        }
+    }
+    from.varint().filter(|at| *at > 0)
+}
+
 /// The attributes in these bytes, without a content type. An expiry of 0 is none.
 #[must_use]
 pub fn decode_extras(bytes: &[u8]) -> Option<Attributes> {
@@ -265,58 +296,6 @@ pub fn decode_extras(bytes: &[u8]) -> Option<Attributes> {
     let (headers, metadata, checksums) = (from.pairs()?, from.pairs()?, from.pairs()?);
     let expires_at = Some(from.varint()?).filter(|at| *at > 0);
     from.end(Attributes { content_type: None, headers, metadata, checksums, expires_at })
-}
-
-/// A shard's root: whether it takes writes, and its exact counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShardRoot {
-    /// No more writes: the container is being deleted.
-    pub sealed: bool,
-    /// Names the deletion that sealed it.
-    pub seal_token: u64,
-    /// What a write does with the version before it.
-    pub versioning: Versioning,
-    /// The container record's revision that `versioning` came with; a later one wins.
-    pub versioning_revision: u64,
-    /// Keys whose current version is no delete marker.
-    pub objects: u64,
-    /// Versions, delete markers included.
-    pub versions: u64,
-    /// Bytes of all versions.
-    pub bytes: u64,
-    /// Multipart uploads under way.
-    pub uploads: u64,
-}
-
-impl ShardRoot {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::with_capacity(52);
-        out.u8(FORMAT).bool(self.sealed).u64(self.seal_token).u8(self.versioning.code());
-        out.u64(self.versioning_revision)
-            .u64(self.objects)
-            .u64(self.versions)
-            .u64(self.bytes)
-            .u64(self.uploads);
-        out.0
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut from = Reader(bytes);
-        if from.u8()? != FORMAT {
-            return None;
-        }
-        let root = Self {
-            sealed: from.bool()?,
-            seal_token: from.u64()?,
-            versioning: Versioning::of_code(from.u8()?)?,
-            versioning_revision: from.u64()?,
-            objects: from.u64()?,
-            versions: from.u64()?,
-            bytes: from.u64()?,
-            uploads: from.u64()?,
-        };
-        from.end(root)
-    }
 }
 
 /// What the home slot records of a blob, living or condemned.
@@ -430,167 +409,5 @@ impl<'a> UploadRecord<'a> {
         let content_type = from.str()?;
         let typed = from.bool()?;
         Some(Self { content_type: typed.then_some(content_type), extras: from.0 })
-    }
-}
-
-/// How far a container has come. See the object layer's `containers` module for the transitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ContainerState {
-    /// Not visible yet: its alias or shards may be missing.
-    Creating,
-    /// In use.
-    Live,
-    /// In use, while a deletion of this token seals the shards to see whether all are empty.
-    Sealing(u64),
-    /// Gone for everybody: what is left is being removed.
-    Deleting,
-}
-
-/// A container's record in its account's slot. Changed only by compare-and-set on the revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContainerRecord {
-    /// How far it has come.
-    pub state: ContainerState,
-    /// Different each time a container of this name is made.
-    pub incarnation: u64,
-    /// When it was made; set by the commit.
-    pub created: HybridTime,
-    /// Time of the last change; set by the commit.
-    pub revision: u64,
-    /// What writes do with the version before them.
-    pub versioning: Versioning,
-    /// The revision at which `versioning` was last set.
-    pub versioning_revision: u64,
-    /// Storage policy of new objects.
-    pub policy: u16,
-    /// The key each shard begins at, and its number; in order of the keys, the first one empty.
-    pub shards: Vec<(String, u32)>,
-    /// The dialects' metadata.
-    pub metadata: Vec<(String, String)>,
-}
-
-impl ContainerRecord {
-    /// As `versioning_revision` of a record being written: the revision that the commit gives it.
-    pub const THIS_REVISION: u64 = u64::MAX;
-
-    /// The shard that `key` belongs to.
-    #[must_use]
-    pub fn shard_of(&self, key: &str) -> ShardOf {
-        let index = self.shards.partition_point(|(from, _)| from.as_str() <= key).saturating_sub(1);
-        ShardOf { index, id: self.shard(index) }
-    }
-
-    /// Shard `index` in order of keys.
-    #[must_use]
-    pub fn shard(&self, index: usize) -> crate::ShardId {
-        let number = self.shards.get(index).map_or(0, |(_, number)| *number);
-        crate::ShardId { incarnation: self.incarnation, number }
-    }
-
-    pub(crate) fn write(&self, out: &mut Writer) {
-        let (state, token) = match self.state {
-            ContainerState::Creating => (0, 0),
-            ContainerState::Live => (1, 0),
-            ContainerState::Sealing(token) => (2, token),
-            ContainerState::Deleting => (3, 0),
-        };
-        out.u8(FORMAT).u8(state).u64(token).u64(self.incarnation).u64(self.created.0).u64(self.revision);
-        out.u8(self.versioning.code()).u64(self.versioning_revision).varint(u64::from(self.policy));
-        out.len(self.shards.len());
-        for (from, number) in &self.shards {
-            out.bytes(from.as_bytes()).varint(u64::from(*number));
-        }
-        out.pairs(&self.metadata);
-    }
-
-    pub(crate) fn read(from: &mut Reader<'_>) -> Option<Self> {
-        if from.u8()? != FORMAT {
-            return None;
-        }
-        let state = match (from.u8()?, from.u64()?) {
-            (0, _) => ContainerState::Creating,
-            (1, _) => ContainerState::Live,
-            (2, token) => ContainerState::Sealing(token),
-            (3, _) => ContainerState::Deleting,
-            _ => return None,
-        };
-        let (incarnation, created, revision) = (from.u64()?, HybridTime(from.u64()?), from.u64()?);
-        let versioning = Versioning::of_code(from.u8()?)?;
-        let versioning_revision = from.u64()?;
-        let policy = from.varint()?.try_into().ok()?;
-        let count = from.count()?;
-        let shards = (0..count)
-            .map(|_| Some((from.str()?.to_owned(), from.varint_u32()?)))
-            .collect::<Option<Vec<_>>>()?;
-        let metadata = from.pairs()?;
-        Some(Self {
-            state,
-            incarnation,
-            created,
-            revision,
-            versioning,
-            versioning_revision,
-            policy,
-            shards,
-            metadata,
-        })
-    }
-
-    /// The record as bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        self.write(&mut out);
-        out.0
-    }
-
-    /// The record in these bytes.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut from = Reader(bytes);
-        let record = Self::read(&mut from)?;
-        from.end(record)
-    }
-}
-
-/// A shard found for a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShardOf {
-    /// Its index in order of keys.
-    pub index: usize,
-    /// Its name.
-    pub id: crate::ShardId,
-}
-
-/// Which account holds a container name cluster-wide. Changed only by compare-and-set on the revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AliasRecord {
-    /// Time of the last change; set by the commit.
-    pub revision: u64,
-    /// The incarnation it was claimed for.
-    pub incarnation: u64,
-    /// The account.
-    pub account: String,
-}
-
-impl AliasRecord {
-    /// The record as bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::default();
-        out.u8(FORMAT).u64(self.revision).u64(self.incarnation).bytes(self.account.as_bytes());
-        out.0
-    }
-
-    /// The record in these bytes.
-    #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut from = Reader(bytes);
-        if from.u8()? != FORMAT {
-            return None;
-        }
-        let record =
-            Self { revision: from.u64()?, incarnation: from.u64()?, account: from.str()?.to_owned() };
-        from.end(record)
     }
 }

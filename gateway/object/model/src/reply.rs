@@ -1,7 +1,8 @@
 //! What commands and queries answer: a status byte, and what belongs to it.
 
 use crate::codec::{Reader, Writer};
-use crate::record::{AliasRecord, ContainerRecord, ShardRoot};
+use crate::container::{AliasRecord, ContainerRecord};
+use crate::shard::ShardRoot;
 use crate::{VersionId, Versioning};
 use ringfort_core::HybridTime;
 
@@ -46,6 +47,21 @@ pub enum Refusal {
         /// Its size.
         size: u64,
     },
+    /// The key is at or above the end of what the shard holds.
+    #[error("the key is in shard {next} or beyond")]
+    Above {
+        /// The shard that holds the keys from there on.
+        next: u32,
+    },
+    /// The key is below what the shard holds.
+    #[error("the key is in a shard before")]
+    Below,
+    /// The key is about to be moved to another shard.
+    #[error("the key is being moved")]
+    Held {
+        /// Names the move.
+        token: u64,
+    },
     /// A blob referred to does not exist, or is condemned.
     #[error("a blob is gone")]
     NoBlob,
@@ -81,6 +97,9 @@ impl Refusal {
             Self::Changed => out.u8(12),
             Self::Malformed => out.u8(13),
             Self::Damaged => out.u8(14),
+            Self::Above { next } => out.u8(15).u32(next),
+            Self::Below => out.u8(16),
+            Self::Held { token } => out.u8(17).u64(token),
         };
         out.0
     }
@@ -117,6 +136,9 @@ pub fn decode_reply(bytes: &[u8]) -> Result<&[u8], Refusal> {
         Some(11) => Some(Refusal::NotEmpty),
         Some(12) => Some(Refusal::Changed),
         Some(13) => Some(Refusal::Malformed),
+        Some(15) => from.u32().map(|next| Refusal::Above { next }),
+        Some(16) => Some(Refusal::Below),
+        Some(17) => from.u64().map(|token| Refusal::Held { token }),
         _ => None,
     };
     Err(refusal.unwrap_or(Refusal::Damaged))
@@ -133,13 +155,15 @@ pub struct Stored {
     pub versioning: Versioning,
     /// Size of the whole.
     pub size: u64,
+    /// Versions that the shard holds now.
+    pub crowd: u64,
 }
 
 impl Stored {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(24);
         out.u64(self.stamp.0).bool(self.version == VersionId::Null).u8(self.versioning.code());
-        out.varint(self.size);
+        out.varint(self.size).varint(self.crowd);
         out.0
     }
 
@@ -150,8 +174,8 @@ impl Stored {
         let stamp = HybridTime(from.u64()?);
         let version = if from.bool()? { VersionId::Null } else { VersionId::At(stamp) };
         let versioning = Versioning::of_code(from.u8()?)?;
-        let size = from.varint()?;
-        from.end(Self { stamp, version, versioning, size })
+        let (size, crowd) = (from.varint()?, from.varint()?);
+        from.end(Self { stamp, version, versioning, size, crowd })
     }
 }
 

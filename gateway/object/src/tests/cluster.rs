@@ -10,14 +10,13 @@ use ringfort_storage_api::StateModel;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The session in use; earlier ones have ended.
+/// The first session in use; earlier ones have ended.
 pub(super) const SESSION: SessionId = SessionId(7);
 
 /// Slots and chunks of a cluster.
-#[derive(Default)]
 pub(super) struct MemoryCluster {
     slots: Mutex<HashMap<SlotId, MemorySlot>>,
     pub(super) chunks: Mutex<BTreeMap<(BlobId, u32), Bytes>>,
@@ -28,12 +27,33 @@ pub(super) struct MemoryCluster {
     pub(super) full: AtomicBool,
     /// Commands take effect but their answer is lost.
     pub(super) deaf: AtomicBool,
+    /// So many commands until the process dies: no later one takes effect.
+    pub(super) life: AtomicI64,
+    session: AtomicU64,
+}
+
+impl Default for MemoryCluster {
+    fn default() -> Self {
+        Self {
+            slots: Mutex::default(),
+            chunks: Mutex::default(),
+            clock: AtomicU64::new(0),
+            read_bytes: AtomicU64::new(0),
+            full: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
+            life: AtomicI64::new(i64::MAX),
+            session: AtomicU64::new(SESSION.0),
+        }
+    }
 }
 
 impl MetaPort for MemoryCluster {
     fn execute(&self, slot: SlotId, command: Bytes, bodies: Vec<Bytes>) -> PortFuture<'_, Bytes> {
         Box::pin(async move {
             tokio::task::yield_now().await;
+            if self.life.fetch_sub(1, Ordering::Relaxed) <= 0 {
+                return Err(PortError::Unavailable("the process died".to_owned()));
+            }
             let mut slots = self.slots.lock();
             let stamp = HybridTime(self.clock.load(Ordering::Relaxed)).advance(ringfort_runtime::wall_us());
             self.clock.store(stamp.0, Ordering::Relaxed);
@@ -58,11 +78,11 @@ impl MetaPort for MemoryCluster {
     }
 
     fn session(&self) -> SessionId {
-        SESSION
+        SessionId(self.session.load(Ordering::Relaxed))
     }
 
     fn has_ended(&self, session: SessionId) -> PortFuture<'_, bool> {
-        Box::pin(async move { Ok(session < SESSION) })
+        Box::pin(async move { Ok(session < self.session()) })
     }
 }
 
@@ -105,6 +125,12 @@ impl ChunkPort for MemoryCluster {
 }
 
 impl MemoryCluster {
+    /// The process died, and another one takes its place.
+    pub(super) fn restart(&self) {
+        self.life.store(i64::MAX, Ordering::Relaxed);
+        self.session.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Records of all slots.
     pub(super) fn records(&self) -> usize {
         self.slots.lock().values().map(|slot| slot.records.len()).sum()
@@ -149,9 +175,20 @@ pub(super) fn config() -> StoreConfig {
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with(config())
+    }
+
+    pub(super) fn with(config: StoreConfig) -> Self {
         let (cluster, tasks) = (Arc::new(MemoryCluster::default()), TaskGroup::new());
-        let store =
-            ObjectStore::new(cluster.clone(), cluster.clone(), vec![policy()], tasks.clone(), config());
+        let store = ObjectStore::new(cluster.clone(), cluster.clone(), vec![policy()], tasks.clone(), config);
+        Self { cluster, store, tasks }
+    }
+
+    /// The same cluster after the process died.
+    pub(super) fn restarted(self, config: StoreConfig) -> Self {
+        self.cluster.restart();
+        let (cluster, tasks) = (self.cluster, TaskGroup::new());
+        let store = ObjectStore::new(cluster.clone(), cluster.clone(), vec![policy()], tasks.clone(), config);
         Self { cluster, store, tasks }
     }
 
@@ -165,6 +202,7 @@ impl World {
     pub(super) async fn settle(&self) {
         self.tasks.stop().await;
         for slot in self.cluster.slots() {
+            self.store.drop_stray_references(slot, &mut Default::default()).await.unwrap();
             self.store.reconcile(slot).await.unwrap();
         }
         for slot in self.cluster.slots() {

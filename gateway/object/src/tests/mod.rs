@@ -5,6 +5,7 @@
 mod cluster;
 mod containers;
 mod objects;
+mod split;
 mod uploads;
 mod versions;
 

@@ -291,7 +291,7 @@ async fn expired_objects_go() {
     let world = World::new();
     make_box(&world.store).await;
     let now = ringfort_runtime::wall_us() / 1_000_000;
-    for (key, expires_at) in [("gone", now - 10), ("stays", now + 1000)] {
+    for (key, expires_at) in [("gone", now - 10), ("over", now - 1), ("stays", now + 1000)] {
         let attributes = crate::Attributes { expires_at: Some(expires_at), ..Default::default() };
         let options = PutOptions { attributes, ..PutOptions::default() };
         world.store.put(&at(key), options, body(&pattern(2 * CHUNK, 1))).await.unwrap();
@@ -300,11 +300,66 @@ async fn expired_objects_go() {
         world.store.head(&at("gone"), GetOptions::default()).await,
         Err(ObjectError::NoSuchKey)
     ));
-    assert_eq!(world.store.container("acct", "box").await.unwrap().objects, 2);
+    let request = ListRequest { limit: 10, ..ListRequest::default() };
+    let page = world.store.list("acct", "box", &request).await.unwrap();
+    assert!(matches!(page.entries().next(), Some(ListEntry::Object(object)) if object.key == "stays"));
+    assert_eq!(page.len(), 1, "what has expired is not shown");
+    let copy = world.store.copy(&at("gone"), None, &at("copy"), CopyOptions::default()).await;
+    assert!(matches!(copy, Err(ObjectError::NoSuchKey)));
+    let fresh = WriteConditions { if_none_match: Some(ETagMatch::Any), ..WriteConditions::default() };
+    let options = PutOptions { conditions: fresh, ..PutOptions::default() };
+    world.store.put(&at("over"), options, body(b"new")).await.unwrap();
+    assert_eq!(world.store.container("acct", "box").await.unwrap().objects, 3);
     world.settle().await;
     let info = world.store.container("acct", "box").await.unwrap();
-    assert_eq!((info.objects, info.bytes), (1, 2 * CHUNK as u64));
+    assert_eq!((info.objects, info.bytes), (2, 2 * CHUNK as u64 + 3));
     assert_eq!(world.cluster.chunks.lock().len(), 2);
+}
+
+#[tokio::test]
+async fn any_number_of_expired_objects_goes_in_one_round() {
+    let world = World::new();
+    make_box(&world.store).await;
+    let attributes = crate::Attributes { expires_at: Some(1), ..Default::default() };
+    for number in 0..1200 {
+        let options = PutOptions { attributes: attributes.clone(), ..PutOptions::default() };
+        world.store.put(&at(&number.to_string()), options, body(b"x")).await.unwrap();
+    }
+    world.settle().await;
+    assert_eq!(world.store.container("acct", "box").await.unwrap().versions, 0);
+    assert_eq!(world.cluster.inline_bodies(), 0);
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_missing_is_no_missing_object() {
+    let world = World::new();
+    make_box(&world.store).await;
+    let bytes = pattern(3 * CHUNK, 1);
+    put(&world.store, "k", &bytes).await;
+    let lost = {
+        let mut chunks = world.cluster.chunks.lock();
+        let name = *chunks.keys().nth(1).unwrap();
+        (name, chunks.remove(&name).unwrap())
+    };
+    let reader = world.store.get(&at("k"), GetOptions::default()).await.unwrap();
+    let ended: Vec<_> = futures_util::StreamExt::collect(reader.body).await;
+    assert!(matches!(ended.last(), Some(Err(ObjectError::Unavailable { .. }))), "the body is cut, not ended");
+    let second = GetOptions { range: Some(RangeSpec::From(CHUNK as u64 + 1)), ..GetOptions::default() };
+    let missing = world.store.get(&at("k"), second).await;
+    assert!(matches!(missing, Err(ObjectError::Unavailable { .. })));
+    world.cluster.chunks.lock().insert(lost.0, lost.1);
+    assert!(get(&world.store, "k").await == bytes);
+}
+
+/// With no share of the common budget left, bodies still pass, chunk by chunk.
+#[tokio::test]
+async fn bodies_pass_without_going_ahead() {
+    let world = World::with(crate::StoreConfig { ahead_bytes_max: 0, ..super::cluster::config() });
+    make_box(&world.store).await;
+    let bytes = pattern(9 * CHUNK + 1, 3);
+    let (first, second) = tokio::join!(put(&world.store, "a", &bytes), put(&world.store, "b", &bytes));
+    assert_eq!(first.etag, second.etag);
+    assert!(get(&world.store, "a").await == bytes);
 }
 
 #[tokio::test]

@@ -111,6 +111,77 @@ async fn an_aborted_upload_leaves_nothing() {
     assert!(world.cluster.chunks.lock().is_empty());
 }
 
+/// Completing, aborting and uploading at once: one of the two endings wins, and nothing is left of what lost.
+#[tokio::test]
+async fn an_upload_ends_once() {
+    let (mut completed, mut aborted) = (0, 0);
+    for round in 0..40_u8 {
+        let world = World::new();
+        let store = &world.store;
+        make_box(store).await;
+        let upload = store.create_upload(&at("k"), Attributes::default()).await.unwrap();
+        let (one, two) = (pattern(2 * CHUNK, round), pattern(2 * CHUNK, round ^ 0x55));
+        let first = part(&world, upload, 1, &one).await;
+        let wait = |turns: u8| async move {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        };
+        let complete = async {
+            wait(round % 13).await;
+            store.complete_upload(&at("k"), upload, complete(std::slice::from_ref(&first))).await
+        };
+        let abort = async {
+            wait(round % 7).await;
+            store.abort_upload(&at("k"), upload).await
+        };
+        let path = at("k");
+        let late = store.put_part(&path, upload, 1, PartOptions::default(), body(&two));
+        let (done, gone, late) = tokio::join!(complete, abort, late);
+        match (&done, &gone) {
+            (Ok(_), Err(ObjectError::NoSuchUpload)) => {
+                completed += 1;
+                assert!(get(store, "k").await == one);
+            }
+            (Err(ObjectError::NoSuchUpload | ObjectError::InvalidPart { .. }), Ok(())) => {
+                aborted += 1;
+                assert!(matches!(
+                    store.head(&at("k"), GetOptions::default()).await,
+                    Err(ObjectError::NoSuchKey)
+                ));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(late, Ok(_) | Err(ObjectError::NoSuchUpload)), "{late:?}");
+        let _ = store.delete(&at("k"), DeleteOptions::default()).await.unwrap();
+        store.delete_container("acct", "box").await.unwrap();
+        world.settle().await;
+        assert_eq!(world.cluster.records(), 0);
+        assert!(world.cluster.chunks.lock().is_empty());
+    }
+    assert!(completed > 0 && aborted > 0, "{completed} {aborted}");
+}
+
+/// The answer to a completion is kept as long as what came of it, whatever was written over it since.
+#[tokio::test]
+async fn a_completion_is_answered_again() {
+    let world = World::new();
+    let store = &world.store;
+    make_box(store).await;
+    store.set_versioning("acct", "box", crate::Versioning::Enabled).await.unwrap();
+    let upload = store.create_upload(&at("k"), Attributes::default()).await.unwrap();
+    let parts = [part(&world, upload, 1, &pattern(2 * CHUNK, 1)).await];
+    let done = store.complete_upload(&at("k"), upload, complete(&parts)).await.unwrap();
+    put(store, "k", b"newer").await;
+    let again = store.complete_upload(&at("k"), upload, complete(&parts)).await.unwrap();
+    assert_eq!(again, done);
+    assert_eq!(get(store, "k").await, b"newer");
+    let options = DeleteOptions { version: Some(done.version), ..DeleteOptions::default() };
+    store.delete(&at("k"), options).await.unwrap();
+    let late = store.complete_upload(&at("k"), upload, complete(&parts)).await;
+    assert!(matches!(late, Err(ObjectError::NoSuchUpload)), "{late:?}");
+}
+
 #[tokio::test]
 async fn uploads_are_listed_and_parts_copied() {
     let world = World::new();

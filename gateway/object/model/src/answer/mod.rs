@@ -2,16 +2,19 @@
 
 mod blobs;
 mod list;
+mod moving;
 mod objects;
 mod versions;
 
-use crate::record::ShardRoot;
+use crate::shard::ShardRoot;
 use crate::{Query, Refusal, ShardId, keys, reply};
 use ringfort_core::BlobId;
 use ringfort_storage_api::{QueryReply, SlotView};
 
 pub use blobs::{CondemnedRecord, Expired, OutboxEntry};
 pub use blobs::{decode_blobs, decode_condemned, decode_expiring, decode_outbox, decode_references};
+pub use moving::decode_tail;
+pub(crate) use moving::held;
 pub use objects::{ManifestPage, decode_containers, decode_manifest, decode_upload};
 
 /// A payload or a refusal, and an inline body to go with it.
@@ -38,7 +41,9 @@ fn run(view: &dyn SlotView, query: &Query<'_>) -> Answer {
         Query::Parts { shard, key, upload, after, limit } => {
             objects::parts(view, shard, key, upload, after, limit)?
         }
-        Query::Manifest { shard, id, offset, limit } => objects::manifest(view, shard, id, offset, limit)?,
+        Query::Manifest { shard, key, id, offset, limit } => {
+            objects::manifest(view, shard, key, id, offset, limit)?
+        }
         Query::Container { account, name } => {
             view.get(&keys::container(account, name)).map(Vec::from).unwrap_or_default()
         }
@@ -52,6 +57,8 @@ fn run(view: &dyn SlotView, query: &Query<'_>) -> Answer {
         Query::Outbox { limit } => blobs::outbox(view, limit),
         Query::Expiring { before, limit } => blobs::expiring(view, before, limit),
         Query::Referrers { after, limit } => blobs::referrers(view, after, limit),
+        Query::Tail { shard, keys } => moving::tail(view, shard, keys)?,
+        Query::Export { shard, from, bytes_max } => moving::export(view, shard, from, bytes_max)?,
         Query::Held { referrer } => vec![u8::from(view.get(&keys::held(referrer)).is_some())],
     };
     Ok((payload, None))

@@ -2,7 +2,8 @@
 
 use super::{Answer, root};
 use crate::codec::{Reader, Writer};
-use crate::record::{Body, ContainerRecord, ContainerState, Part, UploadRecord, Version, decode_extras};
+use crate::container::{ContainerRecord, ContainerState};
+use crate::record::{Body, Part, UploadRecord, Version, decode_extras};
 use crate::reply::Found;
 use crate::{Attributes, Refusal, ShardId, VersionId, keys};
 use ringfort_core::HybridTime;
@@ -20,6 +21,7 @@ pub(super) fn get(
     body: bool,
 ) -> Answer {
     let root = root(view, shard)?;
+    root.check(key)?;
     let bytes = view.get(&keys::current(shard, key.as_bytes()));
     let missing = if version.is_some() { Refusal::NoSuchVersion } else { Refusal::NoSuchKey };
     let bytes = bytes.ok_or(missing)?;
@@ -91,12 +93,13 @@ pub(super) fn parts(
     after: u32,
     limit: u32,
 ) -> Result<Vec<u8>, Refusal> {
-    root(view, shard)?;
+    root(view, shard)?.check(key)?;
     let record = view.get(&keys::upload(shard, key.as_bytes(), upload)).ok_or(Refusal::NoSuchUpload)?;
     let mut out = Writer::default();
     out.bytes(&record);
-    let from = keys::part(shard, upload, after.saturating_add(1));
-    values(view, &from, &keys::after_prefix(&keys::parts_of(shard, upload)), limit, &mut out);
+    let from = keys::part(shard, key.as_bytes(), upload, after.saturating_add(1));
+    let to = keys::after_prefix(&keys::parts_of(shard, key.as_bytes(), upload));
+    values(view, &from, &to, limit, &mut out);
     Ok(out.0)
 }
 
@@ -114,23 +117,24 @@ pub fn decode_upload(payload: &[u8]) -> Option<(Attributes, Vec<Part>, bool)> {
 pub(super) fn manifest(
     view: &dyn SlotView,
     shard: ShardId,
+    key: &str,
     id: u64,
     offset: u64,
     limit: u32,
 ) -> Result<Vec<u8>, Refusal> {
-    root(view, shard)?;
+    root(view, shard)?.check(key)?;
+    let name = key.as_bytes();
     let mut out = Writer::default();
     // Keys carry the offset at which a part ends: the first that ends after `offset` holds it.
     let from = if offset == 0 {
-        keys::manifest_of(shard, id)
+        keys::manifest_of(shard, name, id)
     } else {
-        keys::manifest(shard, id, offset.saturating_add(1), 0)
+        keys::manifest(shard, name, id, offset.saturating_add(1), 0)
     };
-    let to = keys::after_prefix(&keys::manifest_of(shard, id));
+    let to = keys::after_prefix(&keys::manifest_of(shard, name, id));
     let mut first_end = 0;
     view.scan(&from, &to, Scan::Forward, &mut |key, _| {
-        let end = key.get(keys::MANIFEST_END_AT..).and_then(|end| end.first_chunk::<8>());
-        first_end = end.map_or(0, |end| u64::from_be_bytes(*end));
+        first_end = keys::manifest_end(key).unwrap_or(0);
         ControlFlow::Break(())
     });
     out.u64(first_end);

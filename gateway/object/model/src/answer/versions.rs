@@ -1,6 +1,6 @@
 //! Pages of versions: keys in order, under each its versions from the newest.
 
-use super::list::{LIMIT_MAX, NAME_AT, bounds, common_prefix};
+use super::list::{LIMIT_MAX, NAME_AT, Within, common_prefix};
 use crate::page::{LATEST, MARKER, NULL, PageWriter};
 use crate::query::KeyRange;
 use crate::record::{Front, Version, bit};
@@ -27,9 +27,12 @@ pub(super) fn versions(
     let root = super::root(view, shard)?;
     let limit = range.limit.min(LIMIT_MAX);
     let page = PageWriter::new(root.versioning, 1024);
-    let Some((from, to)) = bounds(shard, range, after.is_some()) else { return Ok(page.finish(false, None)) };
+    let Some(within) = Within::of(&root, shard, keys::CURRENT, range, after.is_some())? else {
+        return Ok(page.finish(false, None, root.end()));
+    };
+    let (from, to) = within.bounds();
     let mut gather = Gather { view, shard, page, limit, truncated: false, damaged: false };
-    view.skip_scan(&from, &to, &mut |key, value| {
+    view.skip_scan(from, to, &mut |key, value| {
         let name = key.get(NAME_AT..).unwrap_or_default();
         if let Some(rolled) = common_prefix(name, range) {
             if gather.full() {
@@ -45,7 +48,10 @@ pub(super) fn versions(
         gather.key(name, value, before);
         if gather.truncated || gather.damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(None) }
     });
-    if gather.damaged { Err(Refusal::Damaged) } else { Ok(gather.page.finish(gather.truncated, None)) }
+    if gather.damaged {
+        return Err(Refusal::Damaged);
+    }
+    Ok(gather.page.finish(gather.truncated, None, root.end()))
 }
 
 impl Gather<'_> {

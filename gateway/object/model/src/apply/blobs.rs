@@ -110,6 +110,24 @@ impl Apply<'_> {
         Ok(Vec::new())
     }
 
+    /// Makes the home record of a blob that is referred to from another slot only.
+    pub(super) fn add_blob(
+        &mut self,
+        blob: BlobId,
+        policy: u16,
+        chunk_bytes: u32,
+        size: u64,
+        referrer: BlobId,
+    ) -> Done {
+        self.check_new_blob(blob, chunk_bytes)?;
+        if referrer.home() == self.tx.slot() || referrer == blob {
+            return Err(Refusal::Malformed);
+        }
+        self.tx.put(&keys::blob(blob), &BlobRecord { policy, chunk_bytes, size, mark: 0 }.encode());
+        self.tx.put(&keys::referrer(blob, referrer), &[]);
+        Ok(Vec::new())
+    }
+
     pub(super) fn drop_referrers(&mut self, pairs: &[(BlobId, BlobId)]) -> Done {
         if pairs.iter().any(|(blob, _)| blob.home() != self.tx.slot()) {
             return Err(Refusal::Malformed);

@@ -2,7 +2,8 @@
 
 use super::{Apply, Done};
 use crate::codec::Writer;
-use crate::record::{AliasRecord, ContainerRecord, ShardRoot};
+use crate::container::{AliasRecord, ContainerRecord};
+use crate::shard::ShardRoot;
 use crate::{Refusal, ShardId, Versioning, keys};
 use ringfort_core::HybridTime;
 
@@ -106,6 +107,7 @@ impl Apply<'_> {
             Err(Refusal::NoShard) => Ok(Vec::new()),
             Err(refusal) => Err(refusal),
             Ok(root) if root.sealed && root.versions == 0 && root.uploads == 0 => {
+                self.drop_staged(shard, &root);
                 self.tx.delete(&keys::shard(shard));
                 Ok(Vec::new())
             }

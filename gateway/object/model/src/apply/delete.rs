@@ -1,11 +1,11 @@
 //! Deleting versions.
 
-use super::{Apply, Done, check_conditions, decode_current};
-use crate::record::{Body, ShardRoot, Version};
+use super::{Apply, Done, decode_current};
+use crate::record::{Body, Version};
 use crate::reply::Deleted;
+use crate::shard::ShardRoot;
 use crate::{ETag, Refusal, ShardId, VersionId, Versioning, WriteConditions, keys};
 use bytes::Bytes;
-use ringfort_core::HybridTime;
 use ringfort_storage_api::Scan;
 use std::ops::ControlFlow;
 
@@ -23,16 +23,16 @@ impl Apply<'_> {
         version: Option<VersionId>,
         conditions: &WriteConditions,
     ) -> Done {
-        let mut root = self.open_shard(shard)?;
+        let mut root = self.open_shard(shard, key)?;
         let bytes = self.current(shard, key);
         let current = decode_current(bytes.as_ref())?;
         let deleted = match version {
             None => {
-                let nothing = current.is_none_or(|current| current.marker);
+                let nothing = current.is_none_or(|current| !current.visible(self.secs()));
                 if nothing && conditions.if_match.is_some() {
                     return Ok(Deleted { existed: false, marker: false, version: None }.encode());
                 }
-                check_conditions(current.as_ref(), conditions)?;
+                self.check_conditions(current.as_ref(), conditions)?;
                 self.delete_latest(shard, key, &mut root, bytes.as_ref().zip(current))?
             }
             Some(id) => {
@@ -49,17 +49,25 @@ impl Apply<'_> {
 
     pub(super) fn expire(&mut self, shard: ShardId, key: &str, stamp: u64, at: u64) -> Done {
         let mut root = self.any_shard(shard)?;
+        root.check_write(key)?;
         let gone = Ok(Deleted { existed: false, marker: false, version: None }.encode());
         let bytes = self.current(shard, key);
-        let Some(current) = decode_current(bytes.as_ref())? else { return gone };
+        let Some(current) = decode_current(bytes.as_ref())? else {
+            self.tx.delete(&keys::expiry(at, shard, stamp, key.as_bytes()));
+            return gone;
+        };
         let older = self.tx.get(&keys::older(shard, key.as_bytes(), stamp));
         let (version, place) = if current.stamp == stamp {
             (Some(current), Place::Current)
         } else {
             (decode_current(older.as_ref())?, Place::Older(stamp))
         };
-        if at > HybridTime(self.stamp).secs() || version.and_then(|version| version.expires_at()) != Some(at)
-        {
+        if at > self.secs() {
+            return gone;
+        }
+        if version.and_then(|version| version.expires_at()) != Some(at) {
+            // Nothing of this name is left: the entry would be met again for ever.
+            self.tx.delete(&keys::expiry(at, shard, stamp, key.as_bytes()));
             return gone;
         }
         let deleted = self.delete_at(shard, key, &mut root, &current, &place, &WriteConditions::default())?;
@@ -127,7 +135,7 @@ impl Apply<'_> {
     ) -> Result<Deleted, Refusal> {
         match place {
             Place::Current => {
-                check_conditions(Some(current), conditions)?;
+                self.check_conditions(Some(current), conditions)?;
                 self.remove_current(shard, key, root, current)?;
                 Ok(Deleted { existed: true, marker: current.marker, version: Some(current.id()) })
             }
@@ -135,7 +143,7 @@ impl Apply<'_> {
                 let bytes =
                     self.tx.get(&keys::older(shard, key.as_bytes(), *stamp)).ok_or(Refusal::Damaged)?;
                 let version = Version::decode(&bytes).ok_or(Refusal::Damaged)?;
-                check_conditions(Some(&version), conditions)?;
+                self.check_conditions(Some(&version), conditions)?;
                 self.remove_older(shard, key, root, *stamp)?;
                 let mut mended = *current;
                 mended.older = self.first_of(&keys::older_of(shard, key.as_bytes())).is_some();

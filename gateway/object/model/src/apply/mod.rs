@@ -4,12 +4,15 @@
 mod blobs;
 mod containers;
 mod delete;
+mod moving;
 mod put;
 mod uploads;
 
-use crate::record::{ShardRoot, Version};
+use crate::record::Version;
+use crate::shard::ShardRoot;
 use crate::{Command, Refusal, ShardId, WriteConditions, keys, reply};
 use bytes::Bytes;
+use ringfort_core::HybridTime;
 use ringfort_storage_api::{InlineBody, Scan, SlotTx};
 use std::ops::ControlFlow;
 
@@ -65,18 +68,50 @@ impl Apply<'_> {
             Command::Condemn(blobs) => self.condemn(&blobs),
             Command::Collected(blobs) => Ok(self.collected(&blobs)),
             Command::Delivered(entries) => Ok(self.delivered(&entries)),
+            Command::CreateTaker { shard, versioning, revision, end } => {
+                let end = end.map(|(end, next)| (end.to_owned(), next));
+                self.create_taker(shard, versioning, revision, end)
+            }
+            Command::Hold { shard, from } => self.hold(shard, from),
+            Command::Unhold { shard, token } => self.unhold(shard, token),
+            Command::Import { shard, token, begin, from, records } => {
+                self.import(shard, token, begin, from, &records)
+            }
+            Command::Cut { shard, token, next } => self.cut(shard, token, next),
+            Command::Serve { shard, begin } => self.serve(shard, begin),
+            Command::AddBlob { blob, policy, chunk_bytes, size, referrer } => {
+                self.add_blob(blob, policy, chunk_bytes, size, referrer)
+            }
         }
     }
 
-    /// The shard's root, if it takes writes.
-    fn open_shard(&self, shard: ShardId) -> Result<ShardRoot, Refusal> {
+    /// The shard's root, if it takes writes of `key`.
+    fn open_shard(&self, shard: ShardId, key: &str) -> Result<ShardRoot, Refusal> {
         let root = self.any_shard(shard)?;
+        root.check_write(key)?;
         if root.sealed { Err(Refusal::Sealed { token: root.seal_token }) } else { Ok(root) }
     }
 
     fn any_shard(&self, shard: ShardId) -> Result<ShardRoot, Refusal> {
         let bytes = self.tx.get(&keys::shard(shard)).ok_or(Refusal::NoShard)?;
         ShardRoot::decode(&bytes).ok_or(Refusal::Damaged)
+    }
+
+    /// The time of the commit, in seconds since the Unix epoch.
+    const fn secs(&self) -> u64 {
+        HybridTime(self.stamp).secs()
+    }
+
+    /// Whether the conditions hold of the latest version. A delete marker counts as nothing, and so does what has expired.
+    fn check_conditions(
+        &self,
+        latest: Option<&Version<'_>>,
+        conditions: &WriteConditions,
+    ) -> Result<(), Refusal> {
+        if conditions.is_empty() {
+            return Ok(());
+        }
+        check_latest(latest.filter(|version| version.visible(self.secs())), conditions)
     }
 
     fn save_shard(&mut self, shard: ShardId, root: &ShardRoot) {
@@ -113,9 +148,8 @@ fn decode_current(bytes: Option<&Bytes>) -> Result<Option<Version<'_>>, Refusal>
     bytes.map(|bytes| Version::decode(bytes).ok_or(Refusal::Damaged)).transpose()
 }
 
-/// Whether the conditions hold of the latest version. A delete marker counts as nothing.
-fn check_conditions(latest: Option<&Version<'_>>, conditions: &WriteConditions) -> Result<(), Refusal> {
-    let latest = latest.filter(|version| !version.marker);
+/// Whether the conditions hold of the latest version that is an object.
+fn check_latest(latest: Option<&Version<'_>>, conditions: &WriteConditions) -> Result<(), Refusal> {
     match (&conditions.if_match, latest) {
         (Some(_), None) => return Err(Refusal::NoSuchKey),
         (Some(wanted), Some(latest)) if !wanted.matches(&latest.etag) => return Err(Refusal::Precondition),

@@ -1,19 +1,20 @@
 //! Storing versions.
 
-use super::{Apply, Done, check_conditions, decode_current};
+use super::{Apply, Done, decode_current};
 use crate::command::{NewBody, PutObject};
-use crate::record::{Body, ShardRoot, Version};
+use crate::record::{Body, Version};
 use crate::reply::Stored;
+use crate::shard::ShardRoot;
 use crate::{Refusal, ShardId, VersionId, Versioning, keys};
 use bytes::Bytes;
 use ringfort_core::HybridTime;
 
 impl Apply<'_> {
     pub(super) fn put(&mut self, put: PutObject<'_>) -> Done {
-        let mut root = self.open_shard(put.shard)?;
+        let mut root = self.open_shard(put.shard, put.key)?;
         let current_bytes = self.current(put.shard, put.key);
         let current = decode_current(current_bytes.as_ref())?;
-        check_conditions(current.as_ref(), &put.conditions)?;
+        self.check_conditions(current.as_ref(), &put.conditions)?;
         self.check_body(&put)?;
         let stamp = self.stamp_after(current.as_ref());
         let new = Version {
@@ -36,6 +37,16 @@ impl Apply<'_> {
     /// The command's time, or just after the latest version if a slot ever came to a group whose clock is behind.
     pub(super) fn stamp_after(&self, current: Option<&Version<'_>>) -> u64 {
         current.map_or(self.stamp, |current| self.stamp.max(current.stamp.saturating_add(1)))
+    }
+
+    /// A number from `stamp` on that names neither an upload of this key nor a manifest; of a key that came from another slot
+    /// both may carry times of that slot's clock.
+    pub(super) fn free_id(&self, shard: ShardId, name: &[u8], stamp: u64) -> u64 {
+        let taken = |id: &u64| {
+            self.tx.get(&keys::upload(shard, name, *id)).is_some()
+                || self.first_of(&keys::manifest_of(shard, name, *id)).is_some()
+        };
+        (stamp..).find(|id| !taken(id)).unwrap_or(stamp)
     }
 
     /// Makes `new` the current version. A null version replaces the key's null version; whatever else was current becomes the
@@ -101,7 +112,10 @@ impl Apply<'_> {
             Body::Empty => {}
             Body::Inline(blob) => self.tx.release_inline(blob),
             Body::Chunks(blob) => self.drop_reference(&blob),
-            Body::Manifest { id, .. } => self.drop_parts(&keys::manifest_of(shard, id)),
+            Body::Manifest { id, .. } => {
+                self.drop_parts(&keys::manifest_of(shard, key.as_bytes(), id));
+                self.tx.delete(&keys::done(shard, key.as_bytes(), id));
+            }
         }
     }
 
@@ -140,15 +154,17 @@ impl Apply<'_> {
                 Body::Chunks(*blob)
             }
             NewBody::Parts(parts) => {
+                let name = put.key.as_bytes();
+                let id = self.free_id(put.shard, name, stamp);
                 let mut end = 0_u64;
                 for part in parts {
                     end = end.saturating_add(part.size);
                     if let Some(blob) = &part.blob {
                         self.add_shared(blob);
                     }
-                    self.tx.put(&keys::manifest(put.shard, stamp, end, part.number), &part.encode());
+                    self.tx.put(&keys::manifest(put.shard, name, id, end, part.number), &part.encode());
                 }
-                Body::Manifest { id: stamp, parts: u32::try_from(parts.len()).unwrap_or(u32::MAX) }
+                Body::Manifest { id, parts: u32::try_from(parts.len()).unwrap_or(u32::MAX) }
             }
         }
     }
@@ -157,6 +173,6 @@ impl Apply<'_> {
 /// The reply to a stored version.
 pub(super) fn stored(version: &Version<'_>, root: &ShardRoot) -> Vec<u8> {
     let id = if version.null { VersionId::Null } else { VersionId::At(HybridTime(version.stamp)) };
-    Stored { stamp: HybridTime(version.stamp), version: id, versioning: root.versioning, size: version.size }
-        .encode()
+    let (versioning, crowd) = (root.versioning, root.versions);
+    Stored { stamp: HybridTime(version.stamp), version: id, versioning, size: version.size, crowd }.encode()
 }

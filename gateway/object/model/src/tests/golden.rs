@@ -1,9 +1,11 @@
 //! Bytes of version 1, frozen: stored records must be read for ever.
 
-use crate::record::{Body, ShardRoot, Version};
+use crate::ShardRoot;
+use crate::record::{Body, Version};
 use crate::{
-    AliasRecord, Attributes, BlobRecord, BlobRef, Command, ContainerRecord, ContainerState, ETag, NewBody,
-    Part, PutObject, ShardId, Versioning, WriteConditions, decode_extras, encode_extras,
+    AliasRecord, Attributes, BlobRecord, BlobRef, Command, CompleteUpload, ContainerRecord, ContainerState,
+    ETag, ETagMatch, MovedRecord, NewBody, Part, PutObject, ShardId, ShardRange, VersionId, Versioning,
+    WriteConditions, decode_extras, encode_extras, keys,
 };
 use ringfort_core::{BlobId, HybridTime, SessionId, SlotId};
 use std::fmt::Write;
@@ -73,8 +75,9 @@ fn records_are_frozen() {
         versions: 4,
         bytes: 5,
         uploads: 6,
+        range: None,
     };
-    assert_eq!(ShardRoot::decode(&root.encode()), Some(root));
+    assert_eq!(ShardRoot::decode(&root.encode()), Some(root.clone()));
     all += &format!("shard     {}\n", hex(&root.encode()));
     let home = BlobRecord { policy: 1, chunk_bytes: 4 << 20, size: 1 << 40, mark: 1 };
     assert_eq!(BlobRecord::decode(&home.encode()), Some(home));
@@ -105,18 +108,125 @@ fn records_are_frozen() {
     let alias = AliasRecord { revision: 1, incarnation: 2, account: "acct".into() };
     assert_eq!(AliasRecord::decode(&alias.encode()), Some(alias.clone()));
     all += &format!("alias     {}\n", hex(&alias.encode()));
-    let put = Command::Put(PutObject {
-        shard: ShardId { incarnation: 1, number: 2 },
-        key: "key",
-        conditions: WriteConditions { if_match: None, if_none_match: Some(crate::ETagMatch::Any) },
-        size: 4096,
-        etag: ETag::of_md5([2; 16]),
-        content_type: None,
-        extras: &[],
-        body: NewBody::Inline(blob()),
-    });
-    all += &format!("put       {}\n", hex(&put.encode()));
+    for command in commands() {
+        let bytes = command.encode();
+        assert_eq!(Command::decode(&bytes).as_ref(), Some(&command));
+        all += &format!("command   {}\n", hex(&bytes));
+    }
+    let range = ShardRange {
+        begin: Some("b".into()),
+        end: Some(("y".into(), 3)),
+        hold: Some(("x".into(), 4)),
+        staged: Some("a".into()),
+        token: 5,
+    };
+    let ranged = ShardRoot { range: Some(Box::new(range)), ..root };
+    assert_eq!(ShardRoot::decode(&ranged.encode()), Some(ranged.clone()));
+    all += &format!("ranged    {}\n", hex(&ranged.encode()));
+    for key in [keys::current(SHARD, b"k"), keys::older(SHARD, b"k", 1), keys::upload(SHARD, b"k", 2)]
+        .into_iter()
+        .chain([
+            keys::part(SHARD, b"k", 2, 3),
+            keys::manifest(SHARD, b"k", 4, 5, 6),
+            keys::done(SHARD, b"k", 2),
+        ])
+        .chain([
+            keys::blob(blob()),
+            keys::referrer(blob(), blob()),
+            keys::condemned(blob()),
+            keys::held(blob()),
+        ])
+        .chain([
+            keys::outbox(7, 8),
+            keys::expiry(9, SHARD, 10, b"k"),
+            keys::container("a", "c"),
+            keys::alias("c"),
+        ])
+        .chain([keys::shard(SHARD)])
+    {
+        all += &format!("key       {}\n", hex(&key));
+    }
     assert_eq!(all, include_str!("golden.txt"));
+}
+
+const SHARD: ShardId = ShardId { incarnation: 1, number: 2 };
+
+/// One of each.
+fn commands() -> Vec<Command<'static>> {
+    let (shard, key, token) = (SHARD, "key", 3);
+    let tags = vec![ETag { md5: [4; 16], parts: 5 }];
+    let conditions =
+        WriteConditions { if_match: Some(ETagMatch::OneOf(tags)), if_none_match: Some(ETagMatch::Any) };
+    let blob_ref = BlobRef { blob: blob(), referrer: Some(blob()), policy: 3, chunk_bytes: 4 << 20 };
+    let part =
+        Part { number: 1, size: 2, md5: [3; 16], stamp: 4, blob: Some(blob_ref), checksums: Vec::new() };
+    let put = |body| {
+        Command::Put(PutObject {
+            shard,
+            key,
+            conditions: conditions.clone(),
+            size: 4096,
+            etag: ETag::of_md5([2; 16]),
+            content_type: Some("t"),
+            extras: b"x",
+            body,
+        })
+    };
+    let record = ContainerRecord {
+        state: ContainerState::Live,
+        incarnation: 1,
+        created: HybridTime(2),
+        revision: 3,
+        versioning: Versioning::Off,
+        versioning_revision: 4,
+        policy: 5,
+        shards: vec![(String::new(), 0)],
+        metadata: Vec::new(),
+    };
+    let complete = CompleteUpload {
+        shard,
+        key,
+        upload: 6,
+        conditions: conditions.clone(),
+        etag: ETag { md5: [7; 16], parts: 1 },
+        part_bytes_min: 8,
+        checksums: vec![("a".into(), "b".into())],
+        parts: vec![(1, [9; 16])],
+    };
+    let moved = MovedRecord { table: keys::UPLOAD, rest: vec![1], value: vec![2] };
+    let (versioning, revision, pairs) = (Versioning::Enabled, 9, vec![(blob(), blob())]);
+    vec![
+        put(NewBody::Empty),
+        put(NewBody::Inline(blob())),
+        put(NewBody::Chunks { blob: blob(), policy: 1, chunk_bytes: 2 }),
+        put(NewBody::Shared(blob_ref)),
+        put(NewBody::Parts(vec![part.clone()])),
+        Command::Delete { shard, key, version: Some(VersionId::At(HybridTime(1))), conditions },
+        Command::Expire { shard, key, stamp: 1, at: 2 },
+        Command::SetContainer { account: "a", name: "c", expect: 1, record: Some(record) },
+        Command::SetAlias { name: "c", expect: 1, holder: Some(("a", 2)) },
+        Command::CreateShard { shard, versioning, revision },
+        Command::SetVersioning { shard, versioning, revision },
+        Command::Seal { shard, token },
+        Command::Unseal { shard, token },
+        Command::RemoveShard { shard },
+        Command::CreateUpload { shard, key, content_type: None, extras: b"x" },
+        Command::PutPart { shard, key, upload: 1, part },
+        Command::Complete(complete),
+        Command::AbortUpload { shard, key, upload: 1 },
+        Command::AddReferrers(pairs.clone()),
+        Command::DropReferrers(pairs),
+        Command::Condemn(vec![(blob(), 1)]),
+        Command::Collected(vec![blob()]),
+        Command::Delivered(vec![(1, 2)]),
+        Command::CreateTaker { shard, versioning, revision, end: Some(("z", 4)) },
+        Command::Hold { shard, from: key },
+        Command::Unhold { shard, token },
+        Command::Import { shard, token, begin: Some("z"), from: key, records: vec![moved] },
+        Command::Cut { shard, token, next: 4 },
+        Command::Serve { shard, begin: key },
+        Command::AddBlob { blob: blob(), policy: 1, chunk_bytes: 2, size: 3, referrer: blob() },
+    ]
 }
 
 #[test]

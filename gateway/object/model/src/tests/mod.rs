@@ -2,7 +2,13 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
+mod blobs;
 mod golden;
+mod listing;
+mod moving;
+mod objects;
+mod pair;
 mod reference;
 mod total;
+mod uploads;
 mod world;

@@ -1,7 +1,7 @@
 //! What containers and objects are, told with maps: the reference that the records are compared with.
 
 use crate::{ETag, Versioning};
-use ringfort_core::BlobId;
+use ringfort_core::{BlobId, SlotId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A version as the reference knows it.
@@ -12,15 +12,25 @@ pub(super) struct Ver {
     pub(super) marker: bool,
     pub(super) size: u64,
     pub(super) etag: ETag,
+    pub(super) expires: Option<u64>,
     pub(super) inline: Option<BlobId>,
     /// Blobs and the names under which they are referred to.
     pub(super) blobs: Vec<(BlobId, BlobId)>,
 }
 
-/// An upload: its parts by number, each with size, MD5 and blob.
-pub(super) type Upload = BTreeMap<u32, (u64, [u8; 16], BlobId)>;
+impl Ver {
+    pub(super) fn visible(&self, now: u64) -> bool {
+        !self.marker && self.expires.is_none_or(|at| at > now)
+    }
+}
 
-/// One shard.
+/// A part: size, MD5, blob, and the name it is referred to by.
+pub(super) type PartOf = (u64, [u8; 16], BlobId, BlobId);
+
+/// An upload: its parts by number.
+pub(super) type Upload = BTreeMap<u32, PartOf>;
+
+/// One container.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shard {
     pub(super) versioning: Versioning,
@@ -29,7 +39,14 @@ pub(super) struct Shard {
     pub(super) uploads: BTreeMap<(String, u64), Upload>,
 }
 
-/// All shards, and who refers to which blob.
+/// What a move copied that was then not decided.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Staged {
+    pub(super) blobs: Vec<(BlobId, BlobId)>,
+    pub(super) inline: Vec<BlobId>,
+}
+
+/// All containers, and who refers to which blob.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     pub(super) shards: Vec<Shard>,
@@ -38,6 +55,7 @@ pub(super) struct World {
     pub(super) inline: BTreeSet<BlobId>,
     /// References given up in another slot than the blob's home, to be delivered.
     pub(super) outbox: Vec<(BlobId, BlobId)>,
+    pub(super) staged: Staged,
 }
 
 impl World {
@@ -50,39 +68,55 @@ impl World {
         }
     }
 
-    fn release(&mut self, shard: usize, ver: &Ver, slots: &[ringfort_core::SlotId]) {
+    /// A reference held in `slot` is given up.
+    pub(super) fn give_up(&mut self, slot: SlotId, blob: BlobId, name: BlobId) {
+        if blob.home() == slot {
+            self.drop_reference(blob, name);
+        } else {
+            self.outbox.push((blob, name));
+        }
+    }
+
+    pub(super) fn release(&mut self, slot: SlotId, ver: &Ver) {
         if let Some(blob) = ver.inline {
             self.inline.remove(&blob);
         }
         for (blob, name) in &ver.blobs {
-            if blob.home() == slots[shard] {
-                self.drop_reference(*blob, *name);
-            } else {
-                self.outbox.push((*blob, *name));
-            }
+            self.give_up(slot, *blob, *name);
         }
     }
 
-    /// Adds a version as the shard's versioning has it.
-    pub(super) fn insert(&mut self, shard: usize, key: &str, ver: Ver, slots: &[ringfort_core::SlotId]) {
+    /// Adds a version to a key of `slot` as the container's versioning has it.
+    pub(super) fn insert(&mut self, shard: usize, key: &str, ver: Ver, slot: SlotId) {
         self.inline.extend(ver.inline);
         let versions = self.shards[shard].keys.entry(key.to_owned()).or_default();
         let replaced = if ver.null { versions.iter().position(|old| old.null) } else { None };
         let replaced = replaced.map(|at| versions.remove(at));
         versions.insert(0, ver);
         if let Some(old) = replaced {
-            self.release(shard, &old, slots);
+            self.release(slot, &old);
         }
     }
 
-    /// Removes a version; whether there was one.
-    pub(super) fn remove(&mut self, shard: usize, key: &str, at: usize, slots: &[ringfort_core::SlotId]) {
+    /// Removes a version.
+    pub(super) fn remove(&mut self, shard: usize, key: &str, at: usize, slot: SlotId) {
         let versions = self.shards[shard].keys.get_mut(key).unwrap();
         let ver = versions.remove(at);
         if versions.is_empty() {
             self.shards[shard].keys.remove(key);
         }
-        self.release(shard, &ver, slots);
+        self.release(slot, &ver);
+    }
+
+    /// What an import over it drops.
+    pub(super) fn drop_staged(&mut self, slot: SlotId) {
+        let staged = std::mem::take(&mut self.staged);
+        for (blob, name) in staged.blobs {
+            self.give_up(slot, blob, name);
+        }
+        for blob in staged.inline {
+            self.inline.remove(&blob);
+        }
     }
 
     pub(super) fn latest(&self, shard: usize, key: &str) -> Option<&Ver> {
@@ -91,39 +125,43 @@ impl World {
 }
 
 impl Shard {
-    /// Objects, versions, bytes.
-    pub(super) fn counters(&self) -> (u64, u64, u64) {
+    /// Objects, versions, bytes, uploads.
+    pub(super) fn counters(&self) -> (u64, u64, u64, u64) {
         let objects = self.keys.values().filter(|versions| !versions[0].marker).count();
         let versions = self.keys.values().flatten();
-        (objects as u64, versions.clone().count() as u64, versions.map(|ver| ver.size).sum())
+        let bytes = versions.clone().map(|ver| ver.size).sum();
+        (objects as u64, versions.count() as u64, bytes, self.uploads.len() as u64)
     }
 
-    /// What a listing shows: names, and whether each is a common prefix; and whether there is more.
-    pub(super) fn list(
-        &self,
-        prefix: &str,
-        delimiter: &str,
-        marker: &str,
-        end: &str,
-        limit: usize,
-    ) -> (Vec<(String, bool)>, bool) {
-        let mut shown: Vec<(String, bool)> = Vec::new();
-        for (key, versions) in &self.keys {
-            let beyond = !end.is_empty() && key.as_str() >= end;
-            if versions[0].marker || !key.starts_with(prefix) || beyond {
-                continue;
-            }
-            let rolled = (!delimiter.is_empty()).then(|| key[prefix.len()..].find(delimiter)).flatten();
-            let entry = match rolled {
-                Some(at) => (key[..prefix.len() + at + delimiter.len()].to_owned(), true),
-                None => (key.clone(), false),
-            };
-            if entry.0.as_str() > marker && shown.last() != Some(&entry) {
-                shown.push(entry);
-            }
-        }
-        let more = shown.len() > limit;
-        shown.truncate(limit);
-        (shown, more)
+    /// What a listing of objects at `now` shows.
+    pub(super) fn list(&self, range: &crate::KeyRange<'_>) -> (Vec<(String, bool)>, bool) {
+        let keys = self.keys.iter().filter(|(_, versions)| versions[0].visible(range.now));
+        rolled_up(keys.map(|(key, _)| key), range)
     }
+}
+
+/// The page of `keys` that `range` names: each entry, whether it is a common prefix, and whether there is more.
+pub(super) fn rolled_up<'k>(
+    keys: impl Iterator<Item = &'k String>,
+    range: &crate::KeyRange<'_>,
+) -> (Vec<(String, bool)>, bool) {
+    let (prefix, delimiter) = (range.prefix, range.delimiter);
+    let mut shown: Vec<(String, bool)> = Vec::new();
+    for key in keys {
+        let beyond = !range.end.is_empty() && key.as_str() >= range.end;
+        if !key.starts_with(prefix) || beyond {
+            continue;
+        }
+        let rolled = (!delimiter.is_empty()).then(|| key[prefix.len()..].find(delimiter)).flatten();
+        let entry = match rolled {
+            Some(at) => (key[..prefix.len() + at + delimiter.len()].to_owned(), true),
+            None => (key.clone(), false),
+        };
+        if entry.0.as_str() > range.marker && !(entry.1 && shown.last() == Some(&entry)) {
+            shown.push(entry);
+        }
+    }
+    let more = shown.len() > range.limit as usize;
+    shown.truncate(range.limit as usize);
+    (shown, more)
 }

@@ -12,7 +12,6 @@ use std::path::Path;
 const KNOWN: &[(&str, usize)] = &[
     ("services/common/http/tests/limits.rs", 3),
     ("storage-node/tests/node.rs", 1),
-    ("tests/acceptance/tests/load.rs", 1),
 ];
 
 /// Whether a whole file is test code, by its place.

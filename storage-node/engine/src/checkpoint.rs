@@ -4,7 +4,7 @@ use crate::EngineError;
 use crate::engine::Inner;
 use crate::format::{Target, Tomb};
 use crate::index::tx::{Tx, bad_value};
-use crate::index::{Family, keys};
+use crate::index::{Family, IndexOp, keys};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -24,11 +24,15 @@ pub(crate) fn run_locked(inner: &Inner) -> Result<u64, EngineError> {
     let mut tx = Tx::begin(inner);
     let from = tx.covered().pos;
     tx.put(Family::Meta, keys::RAFT_FROM.to_vec(), keys::encode_pos(from));
+    let oldest = inner.extents.first_id();
     let mut applied = Vec::with_capacity(groups.len());
     for group in &groups {
-        let state = group.inner.lock();
-        if state.is_present() {
+        let mut state = group.inner.lock();
+        state.forget_removal(oldest);
+        if state.is_present() || state.removal_mark.is_some() {
             tx.put(Family::Meta, keys::raft(group.id), state.table().encode());
+        } else {
+            tx.ops.push(IndexOp::Delete(Family::Meta, keys::raft(group.id)));
         }
         applied.push((state.generation, state.applied));
     }
@@ -36,6 +40,7 @@ pub(crate) fn run_locked(inner: &Inner) -> Result<u64, EngineError> {
     let empty = empty_extents(inner, &tx.accounts());
     tx.commit().inspect_err(|error| inner.fail_with(error))?;
     inner.index.flush()?;
+    inner.check_space();
     for (group, (generation, applied)) in groups.into_iter().zip(applied) {
         let mut state = group.inner.lock();
         if state.generation == generation {
@@ -78,21 +83,23 @@ pub(crate) fn referred(inner: &Inner) -> BTreeMap<u64, u64> {
     refers
 }
 
+/// Lets go of extents that nothing can refer to again: whatever is empty and complete stays so.
 fn free(inner: &Inner, empty: &[u64]) -> Result<u64, EngineError> {
     let mut freed = 0;
-    let mut tx = Tx::begin(inner);
-    let still = empty_extents(inner, &tx.accounts());
-    for id in empty.iter().filter(|id| still.contains(id)) {
+    for id in empty {
         let size = inner.extents.get(*id).map_or(0, |extent| extent.size);
         if let Err(error) = inner.extents.free(*id) {
             let error = EngineError::io(format!("free extent {id:x}"))(error);
             inner.fail_with(&error);
             return Err(error);
         }
-        tx.forget_extent(*id);
+        inner.stuck.lock().remove(id);
         freed += size;
     }
-    for (target, tomb) in idle_tombs(inner)? {
+    let idle = idle_tombs(inner)?;
+    let mut tx = Tx::begin(inner);
+    empty.iter().for_each(|id| tx.forget_extent(*id));
+    for (target, tomb) in idle {
         if tx.tomb(target)?.as_ref() == Some(&tomb) {
             tx.set_tomb(target, None)?;
         }

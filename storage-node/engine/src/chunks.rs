@@ -55,7 +55,7 @@ impl Engine {
         let share = u32::try_from(len.min(16 << 20)).unwrap_or(u32::MAX);
         let permit = inner.body_bytes.acquire_many(share).await.map_err(|_| EngineError::Closed)?;
         let inline = match mode {
-            PutMode::New => None,
+            PutMode::New | PutMode::Install => None,
             PutMode::Replace => {
                 inner.chunk_entry(&key)?.filter(ChunkEntry::is_inline).map(|entry| entry.owner)
             }

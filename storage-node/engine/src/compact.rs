@@ -24,6 +24,9 @@ const STEP_BYTES: usize = 4 << 20;
 /// An extent is worth compacting if at least this share of its file is dead, in percent.
 const DEAD_PERCENT: u64 = 25;
 
+/// How often an extent is tried that could not be emptied.
+const TRIES_MAX: u32 = 3;
+
 /// The extent that gives back the most.
 pub(crate) fn victim(inner: &Inner) -> Option<(u64, Extent)> {
     let refers = crate::checkpoint::referred(inner);
@@ -37,7 +40,9 @@ pub(crate) fn victim(inner: &Inner) -> Option<(u64, Extent)> {
         .extents
         .all()
         .into_iter()
-        .filter(|(id, extent)| extent.sealed && *id < before && !stuck.contains(id))
+        .filter(|(id, extent)| {
+            extent.sealed && *id < before && stuck.get(id).is_none_or(|tries| *tries < TRIES_MAX)
+        })
         .map(|(id, extent)| {
             let account = accounts.get(&id).copied().unwrap_or_default();
             let raft = refers.get(&id).copied().unwrap_or(0);
@@ -53,6 +58,10 @@ pub(crate) fn victim(inner: &Inner) -> Option<(u64, Extent)> {
 /// Compacts one extent if one is worth it, at most `bytes_per_sec` fast; answers the bytes that became free.
 pub(crate) fn step(inner: &Inner, bytes_per_sec: Option<u64>) -> Result<u64, EngineError> {
     let _one = inner.upkeep.lock();
+    // A view that is being streamed keeps every extent: what would be moved would only take more space.
+    if inner.pins.load(Ordering::SeqCst) > 0 {
+        return Ok(0);
+    }
     let Some((id, extent)) = victim(inner) else { return Ok(0) };
     let mut mover = Mover { inner, bytes_per_sec, items: Vec::new(), bytes: 0 };
     mover.records(id, &extent)?;
@@ -61,8 +70,8 @@ pub(crate) fn step(inner: &Inner, bytes_per_sec: Option<u64>) -> Result<u64, Eng
     mover.flush()?;
     let freed = crate::checkpoint::run_locked(inner)?;
     if !whole || (inner.extents.contains(id) && inner.pins.load(Ordering::SeqCst) == 0) {
-        // Something in it cannot be read, so it stays until it was repaired; trying again would change nothing.
-        inner.stuck.lock().insert(id);
+        // Something in it cannot be read, so it stays until it was repaired; trying again and again would change nothing.
+        *inner.stuck.lock().entry(id).or_default() += if whole { 1 } else { TRIES_MAX };
     }
     metrics::counter!("ringfort_engine_compacted_bytes_total").increment(freed);
     Ok(freed)
@@ -166,10 +175,7 @@ impl Mover<'_> {
                     .filter(|(slot, _)| slot.durable && slot.pos.extent == id)
                     .map(|(slot, index)| (index, slot.clone()))
                     .collect();
-                let kinds = [Kind::Vote, Kind::Purge, Kind::Truncate];
-                let marks = [&state.vote_mark, &state.purge_mark, &state.truncate_mark];
-                let marks: Vec<_> = kinds.into_iter().zip(marks.map(Clone::clone)).collect();
-                (entries, marks)
+                (entries, state.marks().map(|(kind, mark)| (kind, mark.cloned())))
             };
             for (index, slot) in entries {
                 let read =

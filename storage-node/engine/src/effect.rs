@@ -3,7 +3,7 @@
 
 use crate::EngineError;
 use crate::engine::Inner;
-use crate::format::raft::Mark;
+use crate::format::raft::{Mark, Slot};
 use crate::format::{ChunkEntry, Kind, Owner, Pos, Target, Tomb};
 use crate::group::{EntrySlot, Group};
 use crate::index::tx::{Tx, bad_value};
@@ -17,7 +17,8 @@ pub(crate) enum Effect {
     Body {
         key: ChunkKey,
         entry: ChunkEntry,
-        moved: bool,
+        /// An inline body that counts only where the index has its name: one that was moved or repaired.
+        known_only: bool,
     },
     Delete {
         target: Target,
@@ -51,6 +52,8 @@ pub(crate) enum Effect {
     },
     RemoveGroup {
         group: Arc<Group>,
+        sequence: u64,
+        pos: Pos,
     },
 }
 
@@ -58,20 +61,16 @@ impl Effect {
     /// Applies the change. `tx` keeps readers of the index apart from it until it commits.
     pub(crate) fn apply(&self, inner: &Inner, tx: &mut Tx<'_>) -> Result<(), EngineError> {
         match self {
-            Self::Body { key, entry, moved } => body(inner, tx, *key, entry, *moved),
+            Self::Body { key, entry, known_only } => body(inner, tx, *key, entry, *known_only),
             Self::Delete { target, sequence, pos, moved } => {
                 delete(inner, tx, *target, *sequence, *pos, *moved)
             }
             Self::Entry { group, index, ticket, sequence, pos, length } => {
                 let mut state = group.inner.lock();
-                let place = |slot: &mut EntrySlot| {
-                    if slot.ticket == *ticket {
-                        (slot.sequence, slot.pos, slot.length, slot.durable) =
-                            (*sequence, *pos, *length, true);
-                    }
-                };
-                state.slot_mut(*index).map(place);
-                state.purging_mut(*index).map(place);
+                if let Some(slot) = state.slot_mut(*index).filter(|slot| slot.ticket == *ticket) {
+                    (slot.sequence, slot.pos, slot.length, slot.durable) = (*sequence, *pos, *length, true);
+                }
+                state.durable.push(*index, Slot { sequence: *sequence, pos: *pos, length: *length });
                 Ok(())
             }
             Self::EntryMoved { group, index, sequence, pos } => {
@@ -79,11 +78,19 @@ impl Effect {
                 if let Some(slot) = state.slot_mut(*index).filter(|slot| slot.sequence == *sequence) {
                     slot.pos = *pos;
                 }
+                state.durable.moved(*index, *sequence, *pos);
                 Ok(())
             }
             Self::Mark { group, kind, sequence, index, bytes, pos, moved } => {
                 let mark = Mark { sequence: *sequence, pos: *pos, index: *index, bytes: bytes.clone() };
                 let mut state = group.inner.lock();
+                if *kind == Kind::RemoveGroup {
+                    // Only moved ones come here.
+                    if let Some(mark) = state.removal_mark.as_mut().filter(|old| old.sequence == *sequence) {
+                        mark.pos = *pos;
+                    }
+                    return Ok(());
+                }
                 let place = match kind {
                     Kind::Vote => &mut state.vote_mark,
                     Kind::Purge => &mut state.purge_mark,
@@ -93,16 +100,19 @@ impl Effect {
                 if if *moved { newest == *sequence } else { newest <= *sequence } {
                     *place = Some(mark);
                 }
-                if *kind == Kind::Purge && !*moved {
-                    state.purge_is_durable(*index);
+                match kind {
+                    _ if *moved => {}
+                    Kind::Purge => state.durable.purge_to(*index),
+                    Kind::Truncate => state.durable.truncate_from(*index),
+                    _ => {}
                 }
                 Ok(())
             }
-            Self::RemoveGroup { group } => {
+            Self::RemoveGroup { group, sequence, pos } => {
                 wipe_state(inner, tx, group.id)?;
                 tx.ops.push(IndexOp::Delete(Family::Meta, keys::group(group.id)));
-                tx.ops.push(IndexOp::Delete(Family::Meta, keys::raft(group.id)));
-                group.inner.lock().clear();
+                // The table stays until the next checkpoint: it is of the place from which raft records are replayed.
+                group.inner.lock().clear(*sequence, *pos);
                 Ok(())
             }
         }
@@ -110,7 +120,7 @@ impl Effect {
 
     /// Wakes those who wait for the record to be durable.
     pub(crate) fn wake(&self) {
-        if let Self::Entry { group, .. } | Self::RemoveGroup { group } = self {
+        if let Self::Entry { group, .. } | Self::RemoveGroup { group, .. } = self {
             group.wake();
         }
     }
@@ -152,10 +162,11 @@ fn body(
     tx: &mut Tx<'_>,
     key: ChunkKey,
     new: &ChunkEntry,
-    moved: bool,
+    known_only: bool,
 ) -> Result<(), EngineError> {
     let mut new = new.clone();
     match tx.chunk(&key)? {
+        Some(old) if known_only && new.is_inline() && old.owner != new.owner => return Ok(()),
         Some(old) if old.sequence > new.sequence => return Ok(()),
         // The very record that the index has: nothing to change, and the list of older copies must stay.
         Some(old) if old.extent == new.extent && old.body_offset == new.body_offset => return Ok(()),
@@ -169,8 +180,8 @@ fn body(
             new.older.sort_unstable();
             new.older.dedup();
         }
-        // A moved inline body whose adoption the index has lost: applying the log entry again adopts it anew.
-        None if moved && new.is_inline() => return Ok(()),
+        // Its group released it, or the index has lost its adoption: applying the log entry again adopts it anew.
+        None if known_only && new.is_inline() => return Ok(()),
         None => {}
     }
     tx.set_chunk(key, Some(new))
@@ -211,20 +222,34 @@ fn delete(
 }
 
 /// Drops a group's records and inline bodies.
-pub(crate) fn wipe_state(inner: &Inner, tx: &mut Tx<'_>, group: GroupId) -> Result<(), EngineError> {
-    tx.ops.push(IndexOp::DeleteRange(Family::State, keys::state(group, &[]), keys::state_end(group)));
-    let mut bodies = Vec::new();
-    {
-        let mut cursor = inner.index.cursor(Family::Chunks, &[], &[]);
-        cursor.first();
-        while let Some((key, value)) = cursor.item() {
-            let entry = ChunkEntry::decode(value).ok_or_else(|| bad_value("a chunk entry"))?;
-            if entry.owner == Owner::Inline(group) {
-                bodies.push(ChunkKey::decode(key).ok_or_else(|| bad_value("a chunk key"))?);
-            }
-            cursor.next();
-        }
-        cursor.status()?;
-    }
+fn wipe_state(inner: &Inner, tx: &mut Tx<'_>, group: GroupId) -> Result<(), EngineError> {
+    wipe_records(tx, group);
+    let bodies = inline_bodies(inner, group, &[], usize::MAX)?;
     bodies.into_iter().try_for_each(|key| tx.set_chunk(key, None))
+}
+
+/// Drops a group's records.
+pub(crate) fn wipe_records(tx: &mut Tx<'_>, group: GroupId) {
+    tx.ops.push(IndexOp::DeleteRange(Family::State, keys::state(group, &[]), keys::state_end(group)));
+}
+
+/// Up to `limit` inline bodies of a group, from the encoded key `from` on.
+pub(crate) fn inline_bodies(
+    inner: &Inner,
+    group: GroupId,
+    from: &[u8],
+    limit: usize,
+) -> Result<Vec<ChunkKey>, EngineError> {
+    let mut bodies = Vec::new();
+    let mut cursor = inner.index.cursor(Family::Chunks, from, &[]);
+    cursor.first();
+    while let Some((key, value)) = cursor.item().filter(|_| bodies.len() < limit) {
+        let entry = ChunkEntry::decode(value).ok_or_else(|| bad_value("a chunk entry"))?;
+        if entry.owner == Owner::Inline(group) {
+            bodies.push(ChunkKey::decode(key).ok_or_else(|| bad_value("a chunk key"))?);
+        }
+        cursor.next();
+    }
+    cursor.status()?;
+    Ok(bodies)
 }

@@ -39,14 +39,16 @@ pub(crate) struct Inner {
     pub(crate) pins: AtomicU64,
     /// Held by whoever flushes the index or moves records: one at a time.
     pub(crate) upkeep: Mutex<()>,
-    /// Extents that compaction cannot empty because something in them is damaged.
-    pub(crate) stuck: Mutex<std::collections::BTreeSet<u64>>,
+    /// Extents that compaction could not empty, and how often it tried: something in them is damaged.
+    pub(crate) stuck: Mutex<BTreeMap<u64, u32>>,
     failed: OnceLock<Arc<str>>,
     full: AtomicBool,
     written: AtomicU64,
     pub(crate) stop: AtomicBool,
     background: Mutex<bool>,
     background_wake: Condvar,
+    /// The folder's lock, held until the index above is closed too, which is when the last handle of the engine is gone.
+    pub(crate) lock: Mutex<Option<std::fs::File>>,
 }
 
 impl Inner {
@@ -72,6 +74,7 @@ impl Inner {
             stop: AtomicBool::new(false),
             background: Mutex::new(false),
             background_wake: Condvar::new(),
+            lock: Mutex::new(None),
         }
     }
 
@@ -248,6 +251,10 @@ impl Inner {
         }
     }
 
+    pub(crate) fn set_full(&self) {
+        self.full.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
     }
@@ -257,7 +264,6 @@ impl Inner {
 pub(crate) struct Handle {
     pub(crate) inner: Arc<Inner>,
     pub(crate) threads: Mutex<Vec<JoinHandle<()>>>,
-    pub(crate) lock: Mutex<Option<std::fs::File>>,
 }
 
 impl Handle {
@@ -266,11 +272,18 @@ impl Handle {
         self.inner.stop.store(true, Ordering::Release);
         self.inner.queue.close(EngineError::Closed);
         self.inner.wake_background();
+        if let Some(workers) = self.inner.workers.get() {
+            workers.close();
+        }
         let threads = std::mem::take(&mut *self.threads.lock());
-        for thread in threads {
-            // The last handle may be dropped by a callback on one of these very threads.
-            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-                tracing::error!("a thread of the engine panicked");
+        // The last handle may be dropped by a callback on one of these very threads, which the others may wait for: they end by
+        // themselves then.
+        let here = std::thread::current().id();
+        if threads.iter().all(|thread| thread.thread().id() != here) {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the engine panicked");
+                }
             }
         }
         self.inner.stop_waiters(&EngineError::Closed);
@@ -396,7 +409,7 @@ impl Engine {
         self.inner().workers()?.run(move || crate::compact::step(&inner, None)).await
     }
 
-    /// Stops the threads and flushes the index. Blocks. A clean stop has no path of its own at the next open: what is not
+    /// Stops the threads and flushes the index; the folder can be opened again once every clone is dropped. Blocks. A clean stop has no path of its own at the next open: what is not
     /// flushed is replayed.
     pub fn close(&self) {
         self.handle.stop();
@@ -405,6 +418,5 @@ impl Engine {
         {
             tracing::warn!(%error, "the index was not flushed; the next open replays the log");
         }
-        self.handle.lock.lock().take();
     }
 }

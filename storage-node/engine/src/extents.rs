@@ -15,7 +15,9 @@ pub(crate) fn name(id: u64) -> String {
 /// The extent a file of this name is.
 pub(crate) fn id_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".extent")?;
-    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+    let id = (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()?;
+    // No device lives to use as many; a stray name must not use up the ids that are left.
+    (1..1 << 48).contains(&id).then_some(id)
 }
 
 /// Name of a file set aside for the next extent.
@@ -68,6 +70,11 @@ impl Extents {
     /// All extents, oldest first.
     pub(crate) fn all(&self) -> Vec<(u64, Extent)> {
         self.map.lock().iter().map(|(id, extent)| (*id, extent.clone())).collect()
+    }
+
+    /// The oldest extent; beyond all ids if there is none.
+    pub(crate) fn first_id(&self) -> u64 {
+        self.map.lock().keys().next().copied().unwrap_or(u64::MAX)
     }
 
     pub(crate) fn last_id(&self) -> u64 {

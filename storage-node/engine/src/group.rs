@@ -1,7 +1,7 @@
 //! What a device keeps in memory of one group: where its log records are, recent payloads, and how far its state is.
 
-use crate::format::Pos;
 use crate::format::raft::{Mark, RaftTable, Slot};
+use crate::format::{Kind, Pos};
 use crate::{EngineError, StateStatus};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
@@ -30,6 +30,41 @@ pub(crate) struct EntrySlot {
     pub(crate) payload: Option<Bytes>,
 }
 
+/// Where the entries are that the durable records of a group leave in its log.
+#[derive(Default)]
+pub(crate) struct DurableLog {
+    first: u64,
+    slots: VecDeque<Slot>,
+}
+
+impl DurableLog {
+    pub(crate) fn push(&mut self, index: u64, slot: Slot) {
+        self.truncate_from(index);
+        if self.slots.is_empty() {
+            self.first = index;
+        }
+        self.slots.push_back(slot);
+    }
+
+    pub(crate) fn truncate_from(&mut self, index: u64) {
+        self.slots.truncate(usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX));
+    }
+
+    pub(crate) fn purge_to(&mut self, index: u64) {
+        while self.first <= index && self.slots.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+
+    pub(crate) fn moved(&mut self, index: u64, sequence: u64, pos: Pos) {
+        let place = index.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        let slot = place.and_then(|place| self.slots.get_mut(place));
+        if let Some(slot) = slot.filter(|slot| slot.sequence == sequence) {
+            slot.pos = pos;
+        }
+    }
+}
+
 /// The part of a group under its lock.
 #[derive(Default)]
 pub(crate) struct GroupInner {
@@ -40,13 +75,15 @@ pub(crate) struct GroupInner {
     pub(crate) vote_mark: Option<Mark>,
     pub(crate) purge_mark: Option<Mark>,
     pub(crate) truncate_mark: Option<Mark>,
+    /// The record of the last removal, kept as long as there are extents with records that it makes void: a rebuild would
+    /// take them for the group's.
+    pub(crate) removal_mark: Option<Mark>,
     /// Index of the first entry in `entries`.
     pub(crate) first: u64,
     pub(crate) entries: VecDeque<EntrySlot>,
-    /// Entries that were purged while the record that says so is not durable yet: a checkpoint must still keep them, or a crash
-    /// would leave a log that begins after what its purge mark names.
-    purging: VecDeque<EntrySlot>,
-    purging_first: u64,
+    /// The entries as the durable records alone say. A checkpoint keeps these: with what was only asked for, a crash could leave
+    /// a later request done and an earlier one not.
+    pub(crate) durable: DurableLog,
     /// Whether the group is about to be dropped: nothing new is taken for it.
     pub(crate) removing: bool,
     pub(crate) lost: bool,
@@ -98,11 +135,6 @@ impl GroupInner {
         self.entries.get_mut(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
-    /// The same for an entry whose purge is not durable yet.
-    pub(crate) fn purging_mut(&mut self, index: u64) -> Option<&mut EntrySlot> {
-        self.purging.get_mut(usize::try_from(index.checked_sub(self.purging_first)?).ok()?)
-    }
-
     /// Whether the entries up to `index` are durable, as far as the log holds them. Entries become durable in order.
     pub(crate) fn is_durable(&self, index: u64) -> Result<bool, EngineError> {
         let durable = match self.last() {
@@ -137,30 +169,39 @@ impl GroupInner {
         self.entries.truncate(keep);
     }
 
-    /// Hides the entries up to `index`; they go for good with [`Self::purge_is_durable`].
     pub(crate) fn purge_to(&mut self, index: u64, mark: Bytes) {
-        if self.purging.is_empty() {
-            self.purging_first = self.first;
-        }
-        while self.first <= index {
-            let Some(mut slot) = self.entries.pop_front() else { break };
-            slot.payload = None;
-            self.purging.push_back(slot);
+        while !self.entries.is_empty() && self.first <= index {
+            self.entries.pop_front();
             self.first += 1;
         }
         self.purged = Some((index, mark));
     }
 
-    /// The record of a purge up to `index` is durable.
-    pub(crate) fn purge_is_durable(&mut self, index: u64) {
-        while self.purging_first <= index && self.purging.pop_front().is_some() {
-            self.purging_first += 1;
-        }
+    /// Takes what was recovered for what is durable.
+    pub(crate) fn recovered(&mut self) {
+        let slots = self.entries.iter();
+        self.durable = DurableLog {
+            first: self.first,
+            slots: slots
+                .map(|slot| Slot { sequence: slot.sequence, pos: slot.pos, length: slot.length })
+                .collect(),
+        };
     }
 
-    /// Forgets everything but the waiters.
-    pub(crate) fn clear(&mut self) {
-        *self = Self { stopped: self.stopped.take(), generation: self.generation + 1, ..Self::default() };
+    /// Forgets everything but the waiters, because of a removal.
+    pub(crate) fn clear(&mut self, sequence: u64, pos: Pos) {
+        let removal = Mark { sequence, pos, index: pos.extent, bytes: Bytes::new() };
+        *self = Self {
+            stopped: self.stopped.take(),
+            generation: self.generation + 1,
+            removal_mark: Some(removal),
+            ..Self::default()
+        };
+    }
+
+    /// Forgets a removal that makes nothing void any more, because `oldest` is the oldest extent.
+    pub(crate) fn forget_removal(&mut self, oldest: u64) {
+        self.removal_mark.take_if(|mark| mark.index < oldest);
     }
 
     pub(crate) fn is_present(&self) -> bool {
@@ -185,15 +226,10 @@ impl GroupInner {
             vote: self.vote_mark.clone(),
             purge: self.purge_mark.clone(),
             truncate: self.truncate_mark.clone(),
+            removal: self.removal_mark.clone(),
             committed: self.committed.clone(),
-            first: if self.purging.is_empty() { self.first } else { self.purging_first },
-            slots: self
-                .purging
-                .iter()
-                .chain(&self.entries)
-                .take_while(|slot| slot.durable)
-                .map(|slot| Slot { sequence: slot.sequence, pos: slot.pos, length: slot.length })
-                .collect(),
+            first: self.durable.first,
+            slots: self.durable.slots.iter().copied().collect(),
         }
     }
 
@@ -202,6 +238,7 @@ impl GroupInner {
         self.vote = table.vote.as_ref().map(|mark| mark.bytes.clone());
         self.purged = table.purge.as_ref().map(|mark| (mark.index, mark.bytes.clone()));
         (self.vote_mark, self.purge_mark, self.truncate_mark) = (table.vote, table.purge, table.truncate);
+        self.removal_mark = table.removal;
         self.committed = table.committed;
         self.first = table.first;
         self.entries = table
@@ -218,12 +255,32 @@ impl GroupInner {
             .collect();
     }
 
+    /// The records of the group that are no entries.
+    pub(crate) fn marks(&self) -> [(Kind, Option<&Mark>); 4] {
+        [
+            (Kind::Vote, self.vote_mark.as_ref()),
+            (Kind::Purge, self.purge_mark.as_ref()),
+            (Kind::Truncate, self.truncate_mark.as_ref()),
+            (Kind::RemoveGroup, self.removal_mark.as_ref()),
+        ]
+    }
+
+    /// Visits the extents of the entries.
+    pub(crate) fn entries_at(&self, mut visit: impl FnMut(u64)) {
+        let mut last = None;
+        for slot in &self.durable.slots {
+            if last.replace(slot.pos.extent) != Some(slot.pos.extent) {
+                visit(slot.pos.extent);
+            }
+        }
+    }
+
     /// Bytes of the log that the group's records keep alive, told extent by extent.
     pub(crate) fn refers(&self, mut visit: impl FnMut(Pos, u64)) {
-        for slot in self.purging.iter().chain(&self.entries).filter(|slot| slot.durable) {
+        for slot in &self.durable.slots {
             visit(slot.pos, crate::format::record::footprint(u64::from(slot.length)));
         }
-        for mark in [&self.vote_mark, &self.purge_mark, &self.truncate_mark].into_iter().flatten() {
+        for mark in self.marks().into_iter().filter_map(|(_, mark)| mark) {
             visit(mark.pos, crate::format::record::footprint(mark.bytes.len() as u64));
         }
     }

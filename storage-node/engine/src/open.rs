@@ -45,7 +45,7 @@ pub(crate) fn open(dir: &Path, config: EngineConfig) -> Result<(Engine, OpenRepo
         Ok(Box::new(RocksIndex::open(&index_path, &shared)?))
     };
     let (engine, report) = open_on(Arc::new(disk), &make, config)?;
-    *engine.handle.lock.lock() = Some(lock);
+    *engine.inner().lock.lock() = Some(lock);
     Ok((engine, report))
 }
 
@@ -133,7 +133,7 @@ fn read_format(disk: &dyn Disk) -> Result<u64, EngineError> {
     file::decode_format(&bytes[..read]).map_err(|fault| refuse(FORMAT, fault))
 }
 
-/// Durable order: content, name. The folder counts as ours only with the name.
+/// Durable order: content, name; the folder is synced before anything else is done with it. It counts as ours only with the name.
 fn write_format(disk: &dyn Disk) -> Result<u64, EngineError> {
     let mut id = [0; 8];
     std::fs::File::open("/dev/urandom")
@@ -144,8 +144,7 @@ fn write_format(disk: &dyn Disk) -> Result<u64, EngineError> {
         let file = disk.create(FORMAT_NEW, 0)?;
         file.write_at(&[IoSlice::new(&file::encode_format(log))], 0)?;
         file.sync(SyncPoint::FormatFile)?;
-        disk.rename(FORMAT_NEW, FORMAT)?;
-        disk.sync_dir(SyncPoint::FormatName)
+        disk.rename(FORMAT_NEW, FORMAT)
     })()
     .map_err(EngineError::io("write the format file"))?;
     Ok(log)
@@ -178,7 +177,8 @@ fn load_extents(
                 group: None,
             }),
         }
-        let used = u32::try_from(size).map_err(|_| bad_header(name, "it is larger than any extent"))?;
+        let used = u32::try_from(size).ok().filter(|size| *size <= 1 << 30);
+        let used = used.ok_or_else(|| bad_header(name, "it is larger than any extent"))?;
         extents.insert(id, Extent { file, size, used, sealed: true });
     }
     Ok(())
@@ -248,12 +248,11 @@ fn load(inner: &Inner) -> Result<crate::recover::From, EngineError> {
     Ok(crate::recover::From { covered: covered.pos, raft })
 }
 
+/// What is done with a key and its value.
+type Each<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError>;
+
 /// Visits the keys under a tag, without the tag.
-fn visit(
-    index: &dyn Index,
-    tag: &[u8],
-    each: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), EngineError>,
-) -> Result<(), EngineError> {
+fn visit(index: &dyn Index, tag: &[u8], each: Each<'_>) -> Result<(), EngineError> {
     let mut cursor = index.cursor(Family::Meta, tag, &keys::after_prefix(tag));
     cursor.first();
     while let Some((key, value)) = cursor.item() {
@@ -283,9 +282,7 @@ fn start(inner: Arc<Inner>, next_sequence: u64) -> Result<Engine, EngineError> {
     let failed = || EngineError::io("start the device's threads");
     inner.check_space();
     let (workers, mut threads) = Workers::start(inner.config.worker_threads).map_err(failed())?;
-    // The workers end when the last holder of their queue is gone: that is `Inner`, which the threads below hold too.
     let _first = inner.workers.set(workers);
-    threads.clear();
     let writer = Writer::new(Arc::clone(&inner), next_sequence);
     let spawn = std::thread::Builder::new().name("engine-writer".into()).spawn(move || writer.run());
     threads.push(spawn.map_err(failed())?);
@@ -296,6 +293,6 @@ fn start(inner: Arc<Inner>, next_sequence: u64) -> Result<Engine, EngineError> {
             .spawn(move || crate::background::run(&shared));
         threads.push(spawn.map_err(failed())?);
     }
-    let handle = Handle { inner, threads: Mutex::new(threads), lock: Mutex::new(None) };
+    let handle = Handle { inner, threads: Mutex::new(threads) };
     Ok(Engine { handle: Arc::new(handle) })
 }

@@ -26,8 +26,10 @@ const QUEUE_LEN_MAX: usize = 64 << 10;
 pub(crate) enum PutMode {
     /// A new chunk; other content under the same name is a conflict.
     New,
-    /// Over whatever is there.
+    /// Over whatever is there; an inline body only while its group has it.
     Replace,
+    /// An inline body of a state that is being replaced.
+    Install,
 }
 
 /// A body to store, hashed and ready.

@@ -151,6 +151,8 @@ impl GroupLog {
             drop(group);
             return done(Err(error));
         }
+        // Never beyond the end: the record of this truncation takes the place of that of the last one.
+        let index = group.next_index().map_or(index, |next| index.min(next));
         match self.push_mark(Kind::Truncate, index, Bytes::new(), Box::new(done)) {
             Ok(()) => {
                 group.truncate_from(index);

@@ -5,7 +5,7 @@ use crate::effect::{Effect, replay_entry};
 use crate::engine::Inner;
 use crate::extents::Extent;
 use crate::format::file::EXTENT_HEADER_LEN;
-use crate::format::record::{FLAG_MOVED, footprint};
+use crate::format::record::{FLAG_MOVED, FLAG_REPAIRED, footprint};
 use crate::format::{ChunkEntry, ChunkMeta, HEADER_LEN, Kind, Owner, Pos, RecordHeader, Salt, Target, entry};
 use crate::index::Family;
 use crate::index::keys::{self, GroupRecord};
@@ -58,6 +58,7 @@ pub(crate) fn replay(inner: &Inner, from: From, report: &mut OpenReport) -> Resu
     };
     let start = from.raft.min(from.covered);
     let newest = inner.extents.last_id();
+    replay.missing(start, report);
     for (id, extent) in inner.extents.all().into_iter().filter(|(id, _)| *id >= start.extent) {
         let at = if id == start.extent { start.offset.max(EXTENT_HEADER_LEN) } else { EXTENT_HEADER_LEN };
         let synced = if id == from.covered.extent { from.covered.offset } else { 0 };
@@ -85,18 +86,18 @@ pub(crate) fn replay(inner: &Inner, from: From, report: &mut OpenReport) -> Resu
         replay.end = replay.end.max(Pos { extent: id, offset: end.offset });
         finish_extent(inner, id, &extent, end, report)?;
     }
-    if newest < from.covered.extent {
-        replay.all_lost = true;
-        report.damage.push(Damage {
-            extent: from.covered.extent,
-            offset: 0,
-            what: "an extent that the index has seen is missing".to_owned(),
-            group: None,
-        });
-    }
     replay.flush()?;
+    recovered(inner);
+    replay.unfounded(report);
     replay.mark_lost()?;
     Ok(replay.next_sequence)
+}
+
+/// What is in the memory of groups now is what the log has.
+fn recovered(inner: &Inner) {
+    for group in inner.groups.read().values() {
+        group.inner.lock().recovered();
+    }
 }
 
 /// Cuts what was not synced, so that the log can go on in a new extent: nothing after the cut can ever be taken for a record.
@@ -107,7 +108,7 @@ fn finish_extent(
     end: End,
     report: &mut OpenReport,
 ) -> Result<(), EngineError> {
-    let mut used = end.offset;
+    let used = end.offset + u32::try_from(footprint(0)).unwrap_or(0);
     if !end.sealed {
         let failed = || EngineError::io(format!("cut extent {id:x}"));
         let mut header = RecordHeader::new(Kind::Seal, 0);
@@ -115,17 +116,64 @@ fn finish_extent(
         let mut seal = Vec::new();
         header.encode(Salt { log: inner.log, extent: id }, end.offset, &mut seal);
         extent.file.write_at(&[IoSlice::new(&seal)], u64::from(end.offset)).map_err(failed())?;
-        used += u32::try_from(seal.len()).unwrap_or(0);
         extent.file.set_len(u64::from(used)).map_err(failed())?;
         extent.file.sync(SyncPoint::RecoveryCut).map_err(failed())?;
-        inner.extents.update(id, |extent| extent.size = u64::from(used));
+        inner.extents.update(id, |extent| (extent.size, extent.used) = (u64::from(used), used));
         report.cut_bytes += u64::from(end.cut);
     }
-    inner.extents.update(id, |extent| extent.used = used);
+    inner.extents.update(id, |extent| extent.used = used.min(extent.used));
     Ok(())
 }
 
 impl Replay<'_> {
+    /// Looks for extents that have to be there: none from the one where replay begins was ever freed.
+    fn missing(&mut self, start: Pos, report: &mut OpenReport) {
+        let first = start.extent.max(1);
+        let mut next = first;
+        let mut gap = |first: u64, last: u64| {
+            let what = format!("extents up to {last:x} are missing");
+            report.damage.push(Damage { extent: first, offset: 0, what, group: None });
+            self.all_lost = true;
+        };
+        for (id, _) in self.inner.extents.all().into_iter().filter(|(id, _)| *id >= first) {
+            if id > next {
+                gap(next, id - 1);
+            }
+            next = id + 1;
+        }
+        if next <= self.from.covered.extent {
+            gap(next, self.from.covered.extent);
+        }
+    }
+
+    /// Looks for extents that something refers to and that are not there.
+    fn unfounded(&mut self, report: &mut OpenReport) {
+        let extents = &self.inner.extents;
+        let gone = |extent, group| Damage {
+            extent,
+            offset: 0,
+            what: "the extent is missing, and something in it is needed".to_owned(),
+            group,
+        };
+        for (id, account) in &self.inner.ledger.lock().accounts {
+            if (account.live > 0 || account.tombs > 0) && !extents.contains(*id) {
+                report.damage.push(gone(*id, None));
+            }
+        }
+        for group in self.inner.groups.read().values() {
+            let mut absent = BTreeSet::new();
+            group.inner.lock().entries_at(|extent| {
+                if !extents.contains(extent) {
+                    absent.insert(extent);
+                }
+            });
+            if !absent.is_empty() {
+                self.lost.insert(group.id);
+            }
+            report.damage.extend(absent.into_iter().map(|extent| gone(extent, Some(group.id))));
+        }
+    }
+
     fn record(&mut self, extent: u64, found: &Found<'_>, report: &mut OpenReport) -> Result<(), EngineError> {
         let (header, pos) = (found.header, Pos { extent, offset: found.offset });
         report.replayed += 1;
@@ -154,8 +202,10 @@ impl Replay<'_> {
                     group: Some(group),
                 });
             }
-            if header.kind == Kind::RemoveGroup && pos >= self.from.covered {
-                self.effects.push(Effect::RemoveGroup { group: self.inner.group(group) });
+            let moved = header.flags & FLAG_MOVED != 0;
+            if header.kind == Kind::RemoveGroup && !moved && pos >= self.from.covered {
+                let (group, sequence) = (self.inner.group(group), header.sequence);
+                self.effects.push(Effect::RemoveGroup { group, sequence, pos });
                 self.flush()?;
             }
         } else if pos >= self.from.covered {
@@ -175,12 +225,19 @@ impl Replay<'_> {
             Kind::Entry => {
                 return replay_entry(&group, header.index, header.sequence, pos, header.length, moved);
             }
+            Kind::RemoveGroup if moved => {
+                let mut state = group.inner.lock();
+                if let Some(mark) = state.removal_mark.as_mut().filter(|old| old.sequence == header.sequence)
+                {
+                    mark.pos = pos;
+                }
+            }
             Kind::RemoveGroup => {
                 self.lost.remove(&group.id);
                 let mut state = group.inner.lock();
                 let (applied, durable_applied) = (state.applied, state.durable_applied);
                 let (has_state, lost) = (state.has_state, state.lost);
-                state.clear();
+                state.clear(header.sequence, pos);
                 if pos < self.from.covered {
                     // The index has seen the removal; what it says of the state is of the time after it.
                     (state.applied, state.durable_applied) = (applied, durable_applied);
@@ -243,10 +300,7 @@ fn replay_mark(group: &crate::group::Group, header: RecordHeader, pos: Pos, payl
     match header.kind {
         _ if known => {}
         Kind::Vote => state.vote = Some(bytes),
-        Kind::Purge => {
-            state.purge_to(header.index, bytes);
-            state.purge_is_durable(header.index);
-        }
+        Kind::Purge => state.purge_to(header.index, bytes),
         _ if !moved => state.truncate_from(header.index),
         _ => {}
     }
@@ -258,7 +312,8 @@ fn chunk_effect(found: &Found<'_>, pos: Pos) -> Option<Effect> {
     let moved = header.flags & FLAG_MOVED != 0;
     if header.kind.has_body() && found.health != Health::PayloadDamaged {
         let (key, entry) = chunk_entry(&header, pos, found.payload)?;
-        return Some(Effect::Body { key, entry, moved });
+        let known_only = header.flags & (FLAG_MOVED | FLAG_REPAIRED) != 0;
+        return Some(Effect::Body { key, entry, known_only });
     }
     if header.kind == Kind::Delete && found.health == Health::Good {
         let target = Target::decode(found.payload)?;

@@ -13,6 +13,9 @@ use std::io;
 /// Bytes read ahead.
 const WINDOW: usize = 256 << 10;
 
+/// What is read at once where reading a window fails.
+const PAGE: usize = 4 << 10;
+
 /// A reader of one extent.
 pub(crate) struct Scan<'a> {
     file: &'a dyn DiskFile,
@@ -20,7 +23,12 @@ pub(crate) struct Scan<'a> {
     size: u64,
     window: Vec<u8>,
     window_at: u64,
+    /// Up to where something could not be read, and why.
+    unreadable: Option<(u64, io::Error)>,
 }
+
+/// What is done with each record, or with where a bad stretch begins.
+type Visit<'a> = &'a mut dyn FnMut(Result<Found<'_>, (u32, &str)>) -> Result<(), EngineError>;
 
 /// How far a record can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +64,7 @@ pub(crate) struct Rule {
 /// Where and how a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
-    /// Where the records end; after the seal if there is one.
+    /// Where the records end. If there is a seal it is here, so that a walk from this place finds it again.
     pub(crate) offset: u32,
     pub(crate) sealed: bool,
     /// Bytes of records after the end that are not believed.
@@ -65,7 +73,7 @@ pub(crate) struct End {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(file: &'a dyn DiskFile, salt: Salt, size: u64) -> Self {
-        Self { file, salt, size, window: Vec::new(), window_at: 0 }
+        Self { file, salt, size, window: Vec::new(), window_at: 0, unreadable: None }
     }
 
     /// Bytes at a place; fewer at the end of the file.
@@ -77,12 +85,32 @@ impl<'a> Scan<'a> {
                 len.max(WINDOW).min(usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX));
             self.window.clear();
             self.window.resize(wanted, 0);
-            let read = self.file.read_at(&mut self.window, at)?;
-            self.window.truncate(read);
+            if let Ok(read) = self.file.read_at(&mut self.window, at) {
+                self.window.truncate(read);
+            } else {
+                self.read_what_can_be(at);
+            }
             self.window_at = at;
         }
         let from = usize::try_from(at - self.window_at).unwrap_or(usize::MAX);
         Ok(self.window.get(from..).map_or(&[], |rest| &rest[..len.min(rest.len())]))
+    }
+
+    /// Fills the window page by page, with zeros for what cannot be read: no checksum vouches for them.
+    fn read_what_can_be(&mut self, at: u64) {
+        let (file, mut place) = (self.file, at);
+        for page in self.window.chunks_mut(PAGE) {
+            let read = file.read_at(page, place).unwrap_or_else(|error| {
+                tracing::error!(extent = self.salt.extent, offset = place, %error, "a page cannot be read");
+                let upto = place + page.len() as u64;
+                if self.unreadable.as_ref().is_none_or(|(known, _)| *known < upto) {
+                    self.unreadable = Some((upto, error));
+                }
+                0
+            });
+            page[read..].fill(0);
+            place += page.len() as u64;
+        }
     }
 
     fn header(&mut self, at: u32) -> io::Result<Decoded> {
@@ -150,28 +178,39 @@ impl<'a> Scan<'a> {
         Ok((payload, health))
     }
 
-    /// Visits the records from `from` on; `visit` is given `Err` for a bad stretch, with where it begins and why.
-    pub(crate) fn walk(
-        &mut self,
-        from: u32,
-        rule: Rule,
-        visit: &mut dyn FnMut(Result<Found<'_>, (u32, &str)>) -> Result<(), EngineError>,
-    ) -> Result<End, EngineError> {
-        let failed = EngineError::io(format!("read extent {:x}", self.salt.extent));
-        let (proven, last) = if rule.complete { (u32::MAX, 0) } else { self.proven(from).map_err(failed)? };
+    fn read_error(&self, error: io::Error) -> EngineError {
+        EngineError::io(format!("read extent {:x}", self.salt.extent))(error)
+    }
+
+    /// The end of the log at `at`, unless what follows cannot be read: nobody knows then where the log ends.
+    fn end(&mut self, at: u32, last: u32) -> Result<End, EngineError> {
+        match self.unreadable.take() {
+            Some((upto, error)) if upto > u64::from(at) => Err(self.read_error(error)),
+            _ => Ok(End { offset: at, sealed: false, cut: last.saturating_sub(at) }),
+        }
+    }
+
+    /// Visits the records from `from` on; `visit` is given `Err` for a bad stretch, with where it begins and why. What cannot be
+    /// read counts as bad, except where the log may end.
+    pub(crate) fn walk(&mut self, from: u32, rule: Rule, visit: Visit<'_>) -> Result<End, EngineError> {
+        let (proven, last) = match rule.complete {
+            true => (u32::MAX, 0),
+            false => self.proven(from).map_err(|error| self.read_error(error))?,
+        };
         let proven = proven.max(rule.synced);
         let mut at = from;
         loop {
-            let failed = EngineError::io(format!("read extent {:x}", self.salt.extent));
-            match self.header(at).map_err(failed)? {
+            match self.header(at).map_err(|error| self.read_error(error))? {
                 Decoded::Record(header) if header.kind == Kind::Seal => {
-                    return Ok(End { offset: at + HEADER_LEN as u32, sealed: true, cut: 0 });
+                    return Ok(End { offset: at, sealed: true, cut: 0 });
                 }
                 Decoded::Record(header) => {
-                    let failed = EngineError::io(format!("read extent {:x}", self.salt.extent));
-                    let (payload, health) = self.payload(at, &header, rule.bodies).map_err(failed)?;
+                    let salt = self.salt;
+                    let (payload, health) = self
+                        .payload(at, &header, rule.bodies)
+                        .map_err(|error| EngineError::io(format!("read extent {:x}", salt.extent))(error))?;
                     if health != Health::Good && at >= proven {
-                        return Ok(End { offset: at, sealed: false, cut: last.saturating_sub(at) });
+                        return self.end(at, last);
                     }
                     visit(Ok(Found { offset: at, header, payload, health }))?;
                     at += u32::try_from(header.footprint()).unwrap_or(u32::MAX);
@@ -182,16 +221,13 @@ impl<'a> Scan<'a> {
                         known: crate::format::file::VERSION,
                     });
                 }
-                Decoded::NoRecord if at >= proven => {
-                    return Ok(End { offset: at, sealed: false, cut: last.saturating_sub(at) });
-                }
+                Decoded::NoRecord if at >= proven => return self.end(at, last),
                 Decoded::NoRecord => {
-                    let failed = EngineError::io(format!("read extent {:x}", self.salt.extent));
                     visit(Err((at, "no good record header where one has to be")))?;
-                    match self.next_header(at + 8).map_err(failed)? {
+                    match self.next_header(at + 8).map_err(|error| self.read_error(error))? {
                         Some((next, _)) => at = next,
                         None if rule.complete => return Ok(End { offset: at, sealed: true, cut: 0 }),
-                        None => return Ok(End { offset: at.max(rule.synced), sealed: false, cut: 0 }),
+                        None => return self.end(at.max(rule.synced), 0),
                     }
                 }
             }

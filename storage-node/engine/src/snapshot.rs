@@ -1,7 +1,7 @@
 //! A group's state as it was at one moment, and the replacement of a state by such a view from elsewhere.
 
 use crate::chunks::{body_len, read_raw};
-use crate::effect::wipe_state;
+use crate::effect::{inline_bodies, wipe_records};
 use crate::engine::Inner;
 use crate::format::{ChunkEntry, Owner, chunk};
 use crate::group::Group;
@@ -161,6 +161,28 @@ fn inline_body(inner: &Inner, key: &ChunkKey, entry: &ChunkEntry) -> Result<Byte
     if chunk::table(key, &body) == table { Ok(body) } else { Err(corrupt) }
 }
 
+/// Inline bodies released at once.
+const WIPE_BODIES: usize = 1024;
+
+fn wipe_in_parts(inner: &Inner, group: GroupId) -> Result<(), EngineError> {
+    let mut from = Vec::new();
+    loop {
+        let bodies = inline_bodies(inner, group, &from, WIPE_BODIES)?;
+        let Some(last) = bodies.last() else { break };
+        from = [last.encode().as_slice(), &[0]].concat();
+        let mut tx = Tx::begin(inner);
+        for key in bodies {
+            if tx.chunk(&key)?.is_some_and(|entry| entry.owner == Owner::Inline(group)) {
+                tx.set_chunk(key, None)?;
+            }
+        }
+        tx.commit()?;
+    }
+    let mut tx = Tx::begin(inner);
+    wipe_records(&mut tx, group);
+    tx.commit()
+}
+
 /// A state that is being replaced. Dropping it without [`Self::finish`] leaves the state `Lost`.
 pub struct StateInstall {
     engine: Engine,
@@ -178,13 +200,14 @@ impl StateInstall {
             .workers()?
             .run(move || {
                 let mut tx = Tx::begin(&inner);
-                wipe_state(&inner, &mut tx, group.id)?;
                 tx.put(Family::Meta, keys::group(group.id), GroupRecord { lost: true, applied: 0 }.encode());
                 tx.commit_and(|| {
                     let mut state = group.inner.lock();
                     (state.lost, state.applied, state.durable_applied) = (true, 0, 0);
                     state.generation += 1;
                 })?;
+                // Nothing is added to a state that is lost, so it can go in parts, with others in between.
+                wipe_in_parts(&inner, group.id)?;
                 crate::checkpoint::run(&inner)
             })
             .await?;
@@ -210,7 +233,7 @@ impl StateInstall {
             let put = Put {
                 key,
                 owner: Owner::Inline(self.group.id),
-                mode: PutMode::Replace,
+                mode: PutMode::Install,
                 table: chunk::table(&key, &body),
                 body_len: body_len(inner, body.len())?,
                 body: vec![body],

@@ -14,6 +14,9 @@ use ringfort_core::{BlobId, ChunkKey, GroupId};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+/// What a scan does with each record.
+type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 /// The state of one group on this device. Cloning shares it.
 #[derive(Clone)]
 pub struct GroupState {
@@ -50,7 +53,7 @@ impl GroupState {
         from: &[u8],
         to: &[u8],
         direction: Direction,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: Visit<'_>,
     ) -> Result<(), EngineError> {
         let (from, to) = self.bounds(from, to);
         if from >= to {

@@ -2,6 +2,7 @@
 
 use crate::EngineError;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::RwLock;
 use std::io;
 use std::thread::JoinHandle;
 
@@ -10,9 +11,9 @@ type Job = Box<dyn FnOnce() + Send>;
 /// Jobs that may wait.
 const JOBS_MAX: usize = 4096;
 
-/// A few threads. Dropping it lets them finish what waits.
+/// A few threads. Closing it lets them finish what waits.
 pub(crate) struct Workers {
-    jobs: Sender<Job>,
+    jobs: RwLock<Option<Sender<Job>>>,
 }
 
 impl Workers {
@@ -26,7 +27,12 @@ impl Workers {
                     .spawn(move || queue.iter().for_each(|job| job()))
             })
             .collect::<io::Result<_>>()?;
-        Ok((Self { jobs }, handles))
+        Ok((Self { jobs: RwLock::new(Some(jobs)) }, handles))
+    }
+
+    /// Takes no more jobs.
+    pub(crate) fn close(&self) {
+        self.jobs.write().take();
     }
 
     /// Runs `work` on one of the threads and answers what it gives.
@@ -36,7 +42,11 @@ impl Workers {
     ) -> Result<T, EngineError> {
         let (answer, result) = tokio::sync::oneshot::channel();
         let job: Job = Box::new(move || drop(answer.send(work())));
-        match self.jobs.try_send(job) {
+        let sent = match self.jobs.read().as_ref() {
+            Some(jobs) => jobs.try_send(job),
+            None => return Err(EngineError::Closed),
+        };
+        match sent {
             Ok(()) => result.await.map_err(|_| EngineError::Closed)?,
             Err(TrySendError::Full(_)) => Err(EngineError::Busy),
             Err(TrySendError::Disconnected(_)) => Err(EngineError::Closed),

@@ -9,7 +9,7 @@ use crate::disk::{DiskFile, SyncPoint};
 use crate::effect::Effect;
 use crate::engine::Inner;
 use crate::format::file::EXTENT_HEADER_LEN;
-use crate::format::record::{FLAG_MOVED, footprint};
+use crate::format::record::{FLAG_MOVED, FLAG_REPAIRED, footprint};
 use crate::format::{
     ChunkEntry, ChunkMeta, HEADER_LEN, Kind, Owner, Pos, RecordHeader, Salt, Target, chunk, entry,
 };
@@ -27,9 +27,27 @@ use std::time::Duration;
 /// Bytes one group commit takes from the queue.
 const BATCH_BYTES_MAX: usize = 16 << 20;
 /// How long the device has to be idle before a mark says that all before it was synced.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = if cfg!(test) {
+    // A history that is drawn from a seed must not depend on how busy the machine is.
+    LONG_IDLE
+} else {
+    Duration::from_millis(20)
+};
+/// How long to wait for requests when there is nothing else to do.
+const LONG_IDLE: Duration = Duration::from_secs(10);
 /// Bodies below this are copied into the batch's buffer: cheaper than a piece of their own.
 const COPY_MAX: usize = 16 << 10;
+
+/// Fails the device if the writer panics, so that nobody waits for it for ever.
+struct PanicGuard(Arc<Inner>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the writer thread panicked".to_owned());
+        }
+    }
+}
 
 enum Piece {
     Copied(Range<usize>),
@@ -107,9 +125,11 @@ impl Writer {
 
     /// Serves the queue until it is closed.
     pub(crate) fn run(mut self) {
+        let _guard = PanicGuard(Arc::clone(&self.inner));
         let mut requests = Vec::new();
         loop {
-            match self.inner.queue.take(&mut requests, BATCH_BYTES_MAX, IDLE) {
+            let idle = if self.unmarked { IDLE } else { LONG_IDLE };
+            match self.inner.queue.take(&mut requests, BATCH_BYTES_MAX, idle) {
                 Taken::Some => self.commit(requests.drain(..)),
                 Taken::Idle => self.mark(),
                 Taken::Closed => break,
@@ -119,7 +139,7 @@ impl Writer {
     }
 
     /// Writes that everything is synced. Not synced itself: it only helps to tell damage from a write that was cut short.
-    fn mark(&mut self) {
+    pub(crate) fn mark(&mut self) {
         if !std::mem::take(&mut self.unmarked) || self.inner.failure().is_some() {
             return;
         }
@@ -175,8 +195,22 @@ impl Writer {
         }
     }
 
-    /// Adds a request's records to the batch. An error is one of the device.
+    /// Adds a request's records to the batch. An error is one of the device. No space is one for bodies and deletes only: what a
+    /// log was promised must not be left out, and the reserve is there for it.
     fn add(&mut self, batch: &mut Batch, request: Request) -> Result<(), EngineError> {
+        let refusable = matches!(request, Request::Put(_) | Request::Delete { .. } | Request::Move { .. });
+        let answers = batch.done.len();
+        match self.add_records(batch, request) {
+            Err(EngineError::NoSpace) if refusable && batch.done.len() > answers => {
+                self.inner.set_full();
+                batch.done[answers].1 = Err(EngineError::NoSpace);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn add_records(&mut self, batch: &mut Batch, request: Request) -> Result<(), EngineError> {
         match request {
             Request::Put(put) => self.add_put(batch, *put),
             Request::Delete { target, done } => self.add_delete(batch, target, done),
@@ -191,10 +225,11 @@ impl Writer {
             }
             Request::RemoveGroup { group, done } => {
                 batch.done.push((done, Ok(())));
-                let mut header = RecordHeader::new(Kind::RemoveGroup, self.sequence());
+                let sequence = self.sequence();
+                let mut header = RecordHeader::new(Kind::RemoveGroup, sequence);
                 header.group = group.id.0;
-                self.place(batch, header, 0)?;
-                batch.effects.push(Effect::RemoveGroup { group });
+                let pos = self.place(batch, header, 0)?;
+                batch.effects.push(Effect::RemoveGroup { group, sequence, pos });
                 Ok(())
             }
             Request::Move { items, done } => {
@@ -226,15 +261,15 @@ impl Writer {
             }
         }
         let sequence = self.sequence();
-        let Put { key, owner, table, body, body_len, done, .. } = put;
+        let Put { key, owner, mode, table, body, body_len, done } = put;
         batch.done.push((done, Ok(())));
-        if let Owner::Chunk(hash) = &owner {
-            batch.stored.insert(key, *hash);
+        let repaired = mode == PutMode::Replace && matches!(owner, Owner::Inline(_));
+        let flags = if repaired { FLAG_REPAIRED } else { 0 };
+        self.add_body(batch, Body { key, owner, sequence, flags, table, pieces: &body, body_len })?;
+        if let Owner::Chunk(hash) = owner {
+            batch.stored.insert(key, hash);
         }
-        self.add_body(
-            batch,
-            Body { key, owner, sequence, older: Vec::new(), flags: 0, table, pieces: &body, body_len },
-        )
+        Ok(())
     }
 
     fn add_body(&mut self, batch: &mut Batch, body: Body<'_>) -> Result<(), EngineError> {
@@ -258,7 +293,7 @@ impl Writer {
         let keep = body.table.len() <= most;
         batch.effects.push(Effect::Body {
             key: body.key,
-            moved: body.flags & FLAG_MOVED != 0,
+            known_only: body.flags & (FLAG_MOVED | FLAG_REPAIRED) != 0,
             entry: ChunkEntry {
                 owner: body.owner,
                 sequence: body.sequence,
@@ -266,7 +301,7 @@ impl Writer {
                 body_offset: pos.offset + u32::try_from(HEADER_LEN + head.len()).unwrap_or(u32::MAX),
                 body_len: body.body_len,
                 footprint: u32::try_from(footprint(length)).unwrap_or(u32::MAX),
-                older: body.older,
+                older: Vec::new(),
                 table: if keep { body.table } else { Vec::new() },
             },
         });
@@ -281,9 +316,10 @@ impl Writer {
         }
         batch.done.push((done, Ok(())));
         let sequence = self.sequence();
+        self.add_delete_record(batch, target, sequence, 0)?;
         batch.stored.retain(|key, _| !target.covers(key));
         batch.deleted.insert(target);
-        self.add_delete_record(batch, target, sequence, 0)
+        Ok(())
     }
 
     fn add_delete_record(
@@ -369,6 +405,11 @@ impl Writer {
     fn add_move(&mut self, batch: &mut Batch, item: Move) -> Result<(), EngineError> {
         match item {
             Move::Body { key, entry, table, body } => {
+                // Written when extents were larger: it stays where it is.
+                let wanted = footprint(head_len(entry.body_len) as u64 + u64::from(entry.body_len));
+                if wanted > footprint(payload_max(self.inner.extents.extent_bytes())) {
+                    return Ok(());
+                }
                 let gone =
                     batch.deleted.iter().any(|target| target.covers(&key)) || batch.stored.contains_key(&key);
                 let same = |now: &ChunkEntry| now.sequence == entry.sequence && now.extent == entry.extent;
@@ -377,11 +418,8 @@ impl Writer {
                 }
                 let (owner, sequence, body_len) = (entry.owner, entry.sequence, entry.body_len);
                 let pieces = [body];
-                let older = Vec::new();
-                self.add_body(
-                    batch,
-                    Body { key, owner, sequence, older, flags: FLAG_MOVED, table, pieces: &pieces, body_len },
-                )
+                let flags = FLAG_MOVED;
+                self.add_body(batch, Body { key, owner, sequence, flags, table, pieces: &pieces, body_len })
             }
             Move::Delete { target, sequence } => {
                 if !self.inner.tomb(&target)?.is_some_and(|tomb| tomb.sequence == sequence) {
@@ -390,12 +428,9 @@ impl Writer {
                 self.add_delete_record(batch, target, sequence, FLAG_MOVED)
             }
             Move::Entry { group, index, sequence, payload } => {
-                if !group
-                    .inner
-                    .lock()
-                    .slot(index)
-                    .is_some_and(|slot| slot.durable && slot.sequence == sequence)
-                {
+                let same = |slot: &crate::group::EntrySlot| slot.durable && slot.sequence == sequence;
+                let too_large = payload.len() as u64 > payload_max(self.inner.extents.extent_bytes());
+                if too_large || !group.inner.lock().slot(index).is_some_and(same) {
                     return Ok(());
                 }
                 let pos = self.entry_record(batch, &group, index, 0, sequence, FLAG_MOVED, &payload)?;
@@ -403,6 +438,12 @@ impl Writer {
                 Ok(())
             }
             Move::Mark { group, kind, sequence, index, bytes } => {
+                let newest = |(of, mark): &(Kind, Option<&crate::format::raft::Mark>)| {
+                    *of == kind && mark.is_some_and(|mark| mark.sequence == sequence)
+                };
+                if !group.inner.lock().marks().iter().any(newest) {
+                    return Ok(());
+                }
                 self.add_mark(batch, group, kind, sequence, FLAG_MOVED, index, bytes)
             }
         }
@@ -433,6 +474,11 @@ impl Writer {
 
     /// Seals the active extent, makes it durable as a whole, and opens the next.
     fn roll(&mut self, batch: &mut Batch) -> Result<(), EngineError> {
+        // Before anything else, so that a device without space for one more extent is as it was.
+        self.inner.extents.prepare_spare().map_err(|error| match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => EngineError::NoSpace,
+            _ => EngineError::io("set an extent aside")(error),
+        })?;
         if let Some(active) = self.active.as_mut() {
             let mut header = RecordHeader::new(Kind::Seal, 0);
             header.synced = active.synced;
@@ -456,6 +502,7 @@ impl Writer {
             synced: EXTENT_HEADER_LEN,
         });
         batch.start = EXTENT_HEADER_LEN;
+        self.inner.check_space();
         self.inner.wake_background();
         Ok(())
     }
@@ -521,7 +568,6 @@ struct Body<'a> {
     key: ChunkKey,
     owner: Owner,
     sequence: u64,
-    older: Vec<u64>,
     flags: u32,
     table: Vec<u32>,
     pieces: &'a [Bytes],

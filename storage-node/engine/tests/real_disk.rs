@@ -1,5 +1,7 @@
 //! The engine on a real folder with RocksDB, through its public face.
 
+#![allow(clippy::cast_possible_truncation, reason = "what is counted is small")]
+
 use bytes::Bytes;
 use ringfort_core::{BlobId, ChunkKey, GroupId};
 use ringfort_engine::{
@@ -189,4 +191,194 @@ fn two_processes_a_newer_format_and_a_damaged_header_are_refused() {
     newer.extend_from_slice(&crc32fast::hash(&newer).to_le_bytes());
     std::fs::write(&format, newer).unwrap();
     assert!(matches!(Engine::open(dir.path(), config), Err(EngineError::NewerFormat { found: 2, known: 1 })));
+}
+
+/// A device with chunks, a log and a state, flushed; more of each after the flush.
+async fn fill(engine: &Engine) {
+    let state = engine.group_state(GroupId(5));
+    for index in 1..=200_u64 {
+        append(engine, 5, index, body(index as u32, 3000)).await;
+        let mut batch = StateBatch::new();
+        batch.put(&index.to_be_bytes(), &[7; 100]);
+        batch.adopt_inline(BlobId::from_bytes([index as u8; 16]), index, 10, 2000);
+        batch.applied(index);
+        state.write(batch).unwrap();
+        if index % 10 == 0 {
+            let key = key(210, index as u32);
+            engine.put_chunk(key, vec![body(index as u32, 9000)], IoClass::Client).await.unwrap();
+        }
+        if index == 150 {
+            engine.checkpoint().await.unwrap();
+        }
+    }
+}
+
+async fn compare(engine: &Engine) -> Result<(), EngineError> {
+    for index in 1..=200_u64 {
+        if index % 10 == 0 {
+            let read = engine.read_chunk(key(210, index as u32), 0..9000).await?;
+            assert_eq!(read, body(index as u32, 9000));
+        }
+    }
+    assert_eq!(engine.list_chunks(None, 1000)?.len(), 20);
+    let state = engine.group_state(GroupId(5));
+    if state.status() == StateStatus::Ok {
+        for index in 1..=state.applied() {
+            assert_eq!(state.get(&index.to_be_bytes())?.as_deref(), Some([7; 100].as_slice()));
+            let inline = ChunkKey { blob: BlobId::from_bytes([index as u8; 16]), number: 0, fragment: 0 };
+            let read = engine.read_chunk(inline, 0..2000).await?;
+            assert_eq!(read, body(index as u32, 3000).slice(10..2010));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_restart_after_a_flush_rebuilds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (engine, _) = open(dir.path());
+        fill(&engine).await;
+        engine.checkpoint().await.unwrap();
+        // Killed: what is in the folder now is what a new process finds.
+        let killed = tempfile::tempdir().unwrap();
+        copy(dir.path(), killed.path());
+        engine.close();
+        drop(engine);
+        for (dir, what) in [(killed.path(), "killed"), (dir.path(), "closed"), (dir.path(), "closed again")] {
+            let (engine, report) = open(dir);
+            assert!(!report.index_rebuilt && report.lost_groups.is_empty(), "{what}: {report:?}");
+            assert!(report.damage.is_empty() && report.replayed <= 2, "{what}: {report:?}");
+            let state = engine.group_state(GroupId(5));
+            assert_eq!(
+                (state.status(), state.applied(), state.durable_applied()),
+                (StateStatus::Ok, 200, 200)
+            );
+            assert_eq!(engine.group_log(GroupId(5)).last(), Some(200));
+            compare(&engine).await.unwrap();
+            engine.close();
+        }
+    });
+}
+
+#[test]
+fn a_kill_between_flushes_replays_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (engine, _) = open(dir.path());
+        fill(&engine).await;
+        let killed = tempfile::tempdir().unwrap();
+        copy(dir.path(), killed.path());
+        drop(engine);
+        let (engine, report) = open(killed.path());
+        assert!(!report.index_rebuilt && report.lost_groups.is_empty(), "{report:?}");
+        assert!(report.damage.is_empty() && (50..80).contains(&report.replayed), "{report:?}");
+        let state = engine.group_state(GroupId(5));
+        assert_eq!((state.status(), state.applied()), (StateStatus::Ok, 150));
+        assert_eq!(engine.group_log(GroupId(5)).last(), Some(200));
+        compare(&engine).await.unwrap();
+    });
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Opens as a storage node does: an index that is found damaged, now or by a read, is rebuilt. Says whether it was.
+async fn open_and_compare(dir: &Path, what: &str) -> bool {
+    let config = EngineConfig { background: false, ..EngineConfig::small_for_tests() };
+    let first = match Engine::open(dir, config.clone()) {
+        Ok((engine, report)) => {
+            assert!(report.damage.is_empty(), "{what}: {report:?}");
+            match compare(&engine).await {
+                Ok(()) => return report.index_rebuilt,
+                Err(error) => error,
+            }
+        }
+        Err(error) => error,
+    };
+    assert!(matches!(first, EngineError::IndexDamaged { .. }), "{what}: {first}");
+    let (engine, report) = Engine::open(dir, config.rebuild_index()).unwrap();
+    assert!(report.index_rebuilt && report.damage.is_empty(), "{what}: {report:?}");
+    compare(&engine).await.unwrap();
+    true
+}
+
+#[test]
+fn damaged_files_of_the_index_are_found_and_it_is_rebuilt() {
+    let whole = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        let (engine, _) = open(whole.path());
+        fill(&engine).await;
+        engine.close();
+        drop(engine);
+        let names: Vec<_> = std::fs::read_dir(whole.path().join("index"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let of = |part: &'static str| names.iter().filter(move |name| name.contains(part)).cloned();
+        let mut rebuilt = 0;
+        for name in of(".sst").chain(of("MANIFEST")).chain(of("CURRENT")) {
+            let len = std::fs::metadata(whole.path().join("index").join(&name)).unwrap().len() as usize;
+            // Flips in several places, a file cut in half, an empty one, none at all.
+            let places = [Some(len / 3), Some(len - 1)];
+            for (number, place) in places.into_iter().chain([None; 3]).enumerate() {
+                let dir = tempfile::tempdir().unwrap();
+                copy(whole.path(), dir.path());
+                let path = dir.path().join("index").join(&name);
+                let mut bytes = std::fs::read(&path).unwrap();
+                match (place, number) {
+                    (Some(place), _) => bytes[place] ^= 0x10,
+                    (None, 2) => bytes.truncate(len / 2),
+                    (None, _) => bytes.clear(),
+                }
+                std::fs::write(&path, bytes).unwrap();
+                if number == 4 {
+                    std::fs::remove_file(&path).unwrap();
+                }
+                rebuilt += u32::from(open_and_compare(dir.path(), &format!("{name}, {number}")).await);
+            }
+        }
+        assert!(rebuilt > 8, "only {rebuilt} kinds of damage were noticed");
+    });
+}
+
+#[test]
+fn the_folder_of_format_version_1_opens() {
+    let golden: std::path::PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", "v1"].iter().collect();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("log")).unwrap();
+    copy(&golden.join("log"), &dir.path().join("log"));
+    let (engine, report) = open(dir.path());
+    assert!(report.index_rebuilt && report.damage.is_empty(), "{report:?}");
+    assert_eq!(engine.list_chunks(None, 100).unwrap().len(), 2);
+    assert_eq!(engine.group_log(GroupId(1)).vote().unwrap(), "vote");
+}
+
+#[test]
+fn closing_waits_for_every_thread_and_dropping_releases_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    runtime().block_on(async {
+        for _ in 0..5 {
+            let (engine, _) = open(dir.path());
+            // Work that is on the device's threads when it is closed.
+            let reads: Vec<_> = (0..50).map(|_| engine.verify_chunk(key(1, 0))).collect();
+            let checkpoint = engine.checkpoint();
+            let config = EngineConfig::small_for_tests();
+            assert!(matches!(Engine::open(dir.path(), config.clone()), Err(EngineError::Locked)));
+            engine.close();
+            assert!(matches!(Engine::open(dir.path(), config), Err(EngineError::Locked)));
+            drop((reads, checkpoint));
+            drop(engine);
+        }
+    });
 }

@@ -24,14 +24,12 @@ pub(crate) enum SyncPoint {
     ExtentName,
     /// The newest extent, before recovery believes what it reads there: a killed process may have left it in the page cache.
     RecoveryRead,
-    /// The folder, for the same reason.
+    /// The folder, for the same reason, and after the format file got its name.
     RecoveryNames,
     /// An extent that recovery cut, before the next is used.
     RecoveryCut,
     /// The content of the format file, before it gets its name.
     FormatFile,
-    /// The folder, after the format file got its name.
-    FormatName,
     /// The folder, after an extent was unlinked or set aside: before its name may be seen again as a spare.
     ExtentFreed,
 }

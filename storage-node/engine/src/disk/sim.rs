@@ -58,15 +58,27 @@ struct State {
     fuse: Option<u64>,
     off: bool,
     ignored: Option<SyncPoint>,
-    free: u64,
+    /// Bytes that all files together may have.
+    capacity: u64,
+    /// A sync that fails, as often as it is tried.
+    failing: Option<SyncPoint>,
+    /// Bytes of files that cannot be read.
+    unreadable: Vec<(u64, std::ops::Range<u64>)>,
     syncs: BTreeMap<String, u64>,
     /// Incremented by a crash: handles of an earlier life are dead.
     life: u64,
 }
 
+impl State {
+    fn free(&self) -> u64 {
+        let used: u64 = self.names.values().map(|id| self.files[id].now.len() as u64).sum();
+        self.capacity.saturating_sub(used)
+    }
+}
+
 /// The disk; cloning shares it.
 #[derive(Clone, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>, Arc<Mutex<()>>);
 
 struct SimFile {
     disk: SimDisk,
@@ -110,7 +122,7 @@ impl State {
 impl SimDisk {
     pub(crate) fn new() -> Self {
         let disk = Self::default();
-        disk.0.lock().free = 1 << 40;
+        disk.0.lock().capacity = 1 << 40;
         disk
     }
 
@@ -124,8 +136,30 @@ impl SimDisk {
         self.0.lock().ignored = point;
     }
 
-    pub(crate) fn set_free(&self, bytes: u64) {
-        self.0.lock().free = bytes;
+    /// Leaves `bytes` of space; `None` gives more than any test needs.
+    pub(crate) fn set_free(&self, bytes: Option<u64>) {
+        let mut state = self.0.lock();
+        state.capacity = 1 << 40;
+        if let Some(bytes) = bytes {
+            state.capacity = bytes + ((1 << 40) - state.free());
+        }
+    }
+
+    /// Lets every sync of this kind fail, or none.
+    pub(crate) fn fail_sync(&self, point: Option<SyncPoint>) {
+        self.0.lock().failing = point;
+    }
+
+    /// Makes bytes of a file unreadable, until they are written anew.
+    pub(crate) fn set_unreadable(&self, name: &str, range: std::ops::Range<u64>) {
+        let mut state = self.0.lock();
+        let id = state.names[name];
+        state.unreadable.push((id, range));
+    }
+
+    /// Holds up every write to a file until what is returned is dropped.
+    pub(crate) fn stall(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.1.lock()
     }
 
     /// How often a point was synced.
@@ -224,6 +258,9 @@ impl Disk for SimDisk {
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.0.lock();
         state.change()?;
+        if state.free() < bytes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let id = state.next_file;
         state.next_file += 1;
         let zeros = vec![0; usize::try_from(bytes).unwrap()];
@@ -266,6 +303,9 @@ impl Disk for SimDisk {
         let mut state = self.0.lock();
         state.change()?;
         *state.syncs.entry(format!("{point:?}")).or_default() += 1;
+        if state.failing == Some(point) {
+            return Err(io::Error::other("input/output error"));
+        }
         if state.ignored == Some(point) {
             return Ok(());
         }
@@ -275,7 +315,7 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.0.lock().free)
+        Ok(self.0.lock().free())
     }
 }
 
@@ -294,6 +334,7 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn write_at(&self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        drop(self.disk.1.lock());
         let from = usize::try_from(offset).unwrap();
         let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
         self.content(true, |content| {
@@ -308,6 +349,13 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let from = usize::try_from(offset).unwrap();
+        let to = offset + buffer.len() as u64;
+        let bad = |(id, range): &(u64, std::ops::Range<u64>)| {
+            *id == self.id && range.start < to && offset < range.end
+        };
+        if self.disk.0.lock().unreadable.iter().any(bad) {
+            return Err(io::Error::other("input/output error"));
+        }
         self.content(false, |content| {
             let rest = content.now.get(from..).unwrap_or(&[]);
             let len = rest.len().min(buffer.len());
@@ -325,6 +373,9 @@ impl DiskFile for SimFile {
         let ignored = {
             let mut state = self.disk.0.lock();
             *state.syncs.entry(format!("{point:?}")).or_default() += 1;
+            if state.failing == Some(point) {
+                return Err(io::Error::other("input/output error"));
+            }
             state.ignored == Some(point)
         };
         self.content(true, |content| {

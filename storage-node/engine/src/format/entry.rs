@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chunk:  ver=1 u8 | owner u8 (0 chunk, 1 inline) | group u32 (inline) | sequence u64 | extent u64 | body_offset u32
-//!         | body_len u32 | footprint u32 | blake3 32 (chunk) | n u8, n * extent u64 | m u8, m * crc u32
+//!         | body_len u32 | footprint u32 | blake3 32 (chunk) | n u16, n * extent u64 | m u8, m * crc u32
 //! tomb:   ver=1 u8 | sequence u64 | extent u64 | offset u32 | n u32, n * extent u64
 //! ```
 //!
@@ -62,8 +62,8 @@ impl ChunkEntry {
         if let Owner::Chunk(hash) = &self.owner {
             out.extend_from_slice(hash);
         }
-        let older = &self.older[..self.older.len().min(255)];
-        out.push(u8::try_from(older.len()).unwrap_or(u8::MAX));
+        let older = &self.older[..self.older.len().min(usize::from(u16::MAX))];
+        out.extend_from_slice(&u16::try_from(older.len()).unwrap_or(u16::MAX).to_le_bytes());
         older.iter().for_each(|extent| out.extend_from_slice(&extent.to_le_bytes()));
         out.push(u8::try_from(self.table.len()).unwrap_or(0));
         self.table.iter().for_each(|crc| out.extend_from_slice(&crc.to_le_bytes()));
@@ -86,7 +86,7 @@ impl ChunkEntry {
             Some(group) => Owner::Inline(group),
             None => Owner::Chunk(fields.array()?),
         };
-        let older = (0..fields.u8()?).map(|_| fields.u64()).collect::<Option<_>>()?;
+        let older = (0..fields.u16()?).map(|_| fields.u64()).collect::<Option<_>>()?;
         let table = (0..fields.u8()?).map(|_| fields.u32()).collect::<Option<_>>()?;
         fields.0.is_empty().then_some(Self {
             owner,

@@ -1,8 +1,9 @@
 //! A group's log as a checkpoint keeps it in the index, format version 1: where its records are.
 //!
 //! ```text
-//! ver=1 u8 | mark vote | mark purge | mark truncate | committed (len u32, bytes; absent = no byte)
+//! ver=1 u8 | mark vote | mark purge | mark truncate | mark removal | committed (len u32, bytes; absent = no byte)
 //! | first u64 | n u32 | n * (sequence u64, extent u64, offset u32, length u32)
+//! removal: its index is the extent before which, itself included, records may be void because of it
 //! mark: present u8 | sequence u64 | extent u64 | offset u32 | index u64 | bytes (len u32, bytes)
 //! ```
 
@@ -34,6 +35,8 @@ pub(crate) struct RaftTable {
     pub(crate) vote: Option<Mark>,
     pub(crate) purge: Option<Mark>,
     pub(crate) truncate: Option<Mark>,
+    /// The last time the group was removed from this device.
+    pub(crate) removal: Option<Mark>,
     pub(crate) committed: Option<Bytes>,
     pub(crate) first: u64,
     pub(crate) slots: Vec<Slot>,
@@ -69,6 +72,7 @@ impl RaftTable {
         put_mark(self.vote.as_ref(), &mut out);
         put_mark(self.purge.as_ref(), &mut out);
         put_mark(self.truncate.as_ref(), &mut out);
+        put_mark(self.removal.as_ref(), &mut out);
         out.push(u8::from(self.committed.is_some()));
         if let Some(committed) = &self.committed {
             put_bytes(&mut out, committed);
@@ -90,8 +94,8 @@ impl RaftTable {
         if fields.u8()? != VERSION {
             return None;
         }
-        let (vote, purge, truncate) =
-            (take_mark(&mut fields)?, take_mark(&mut fields)?, take_mark(&mut fields)?);
+        let (vote, purge) = (take_mark(&mut fields)?, take_mark(&mut fields)?);
+        let (truncate, removal) = (take_mark(&mut fields)?, take_mark(&mut fields)?);
         let committed = match fields.u8()? {
             0 => None,
             1 => Some(Bytes::copy_from_slice(fields.bytes()?)),
@@ -108,6 +112,6 @@ impl RaftTable {
             let pos = Pos { extent: fields.u64()?, offset: fields.u32()? };
             slots.push(Slot { sequence, pos, length: fields.u32()? });
         }
-        Some(Self { vote, purge, truncate, committed, first, slots })
+        Some(Self { vote, purge, truncate, removal, committed, first, slots })
     }
 }

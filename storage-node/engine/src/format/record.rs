@@ -10,7 +10,8 @@
 //! - `header_crc` covers bytes 0..52 and is checked before any field is believed, so a damaged `length` reads as damage and is
 //!   never mistaken for the end of the log. It is salted with the log's own id, the extent's never-reused id and the record's
 //!   offset, so that a record of a recycled file's earlier life, or a copy of one inside a stored body, is never believed.
-//! - `sequence` grows by one with each new record of the device. A record that compaction moved keeps its own, with flag 1.
+//! - `sequence` grows by one with each new record of the device. A record that compaction moved keeps its own, with flag 1; flag 2
+//!   marks an inline body that was repaired.
 //! - `synced` is the offset in this extent below which everything was durable before this record was written: a bad byte
 //!   below any `synced` is damage, whereas a bad byte above all of them may be a write that power loss cut short.
 //! - `group`, `index` and `term` serve the Raft kinds and are in the header because it has a checksum of its own: a record
@@ -30,6 +31,9 @@ const VERSION: u16 = 1;
 pub(crate) const FLAG_MOVED: u32 = 1;
 
 const _: () = assert!(HEADER_LEN.is_multiple_of(8) && CRC_AT + 4 == HEADER_LEN);
+
+/// Set on inline bodies that repair wrote over a damaged one: like a moved one, it counts only where its name is known.
+pub(crate) const FLAG_REPAIRED: u32 = 2;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

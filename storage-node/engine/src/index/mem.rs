@@ -41,10 +41,13 @@ fn apply(maps: &mut Maps, ops: &[IndexOp]) {
 }
 
 impl MemIndex {
-    /// Forgets: `seed` says how much of what was written since the last flush is still there.
+    /// Forgets: `seed` says how much of what was written since the last flush is still there; the greatest, that all is.
     pub(crate) fn crash(&self, seed: u64) {
         let mut state = self.0.lock();
-        let kept = usize::try_from(seed % (state.since.len() as u64 + 1)).unwrap();
+        let kept = match seed {
+            u64::MAX => state.since.len(),
+            _ => usize::try_from(seed % (state.since.len() as u64 + 1)).unwrap(),
+        };
         let mut maps = state.flushed.clone();
         for ops in state.since.drain(..).take(kept) {
             apply(&mut maps, &ops);
@@ -56,8 +59,15 @@ impl MemIndex {
         self.0.lock().ignore_flush = true;
     }
 
+    /// Another index with the same content, all of it flushed.
+    pub(crate) fn copy(&self) -> Self {
+        let now = self.0.lock().now.clone();
+        Self(Arc::new(Mutex::new(State { flushed: now.clone(), now, ..State::default() })))
+    }
+
     pub(crate) fn wipe(&self) {
-        *self.0.lock() = State::default();
+        let mut state = self.0.lock();
+        *state = State { ignore_flush: state.ignore_flush, ..State::default() };
     }
 }
 

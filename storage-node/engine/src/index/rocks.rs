@@ -21,7 +21,11 @@ pub(crate) struct RocksIndex {
 fn fault(error: &rocksdb::Error) -> EngineError {
     let reason = error.to_string();
     match error.kind() {
-        rocksdb::ErrorKind::Corruption => EngineError::IndexDamaged { reason },
+        // What a flipped bit in its files can read as; only a rebuild gets past them.
+        rocksdb::ErrorKind::Corruption
+        | rocksdb::ErrorKind::NotFound
+        | rocksdb::ErrorKind::NotSupported
+        | rocksdb::ErrorKind::InvalidArgument => EngineError::IndexDamaged { reason },
         // RocksDB names some missing or short files so; only a rebuild gets past them.
         _ if reason.contains("No such file") || reason.contains("CURRENT") => {
             EngineError::IndexDamaged { reason }

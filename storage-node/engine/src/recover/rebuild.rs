@@ -8,6 +8,7 @@ use super::{chunk_entry, finish_extent, replay_mark};
 use crate::effect::replay_entry;
 use crate::engine::Inner;
 use crate::format::file::EXTENT_HEADER_LEN;
+use crate::format::raft::Slot;
 use crate::format::{Kind, Owner, Pos, RecordHeader, Salt, Target, Tomb};
 use crate::index::Family;
 use crate::index::keys::{self, GroupRecord};
@@ -15,10 +16,13 @@ use crate::index::tx::Tx;
 use crate::scan::{Found, Health, Rule, Scan};
 use crate::{Damage, EngineError, OpenReport};
 use ringfort_core::GroupId;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Chunks whose entries are written at once.
 const TX_CHUNKS: usize = 1024;
+
+/// Raft records in memory before those are dropped that a purge has made void.
+const RAFT_RECORDS: usize = 64 << 10;
 
 struct Raft {
     header: RecordHeader,
@@ -31,6 +35,7 @@ struct Raft {
 pub(crate) fn rebuild(inner: &Inner, report: &mut OpenReport) -> Result<u64, EngineError> {
     let mut tombs: HashMap<Target, Tomb> = HashMap::new();
     let mut raft: Vec<Raft> = Vec::new();
+    let mut raft_max = RAFT_RECORDS;
     let mut next_sequence = 1;
     let mut end = Pos::default();
     let newest = inner.extents.last_id();
@@ -51,6 +56,10 @@ pub(crate) fn rebuild(inner: &Inner, report: &mut OpenReport) -> Result<u64, Eng
                 report.replayed += 1;
                 next_sequence = next_sequence.max(found.header.sequence.saturating_add(1));
                 note(id, &found, &mut tombs, &mut raft, report);
+                if raft.len() >= raft_max {
+                    forget_purged(&mut raft);
+                    raft_max = (2 * raft.len()).max(RAFT_RECORDS);
+                }
                 Ok(())
             },
         )?;
@@ -59,6 +68,7 @@ pub(crate) fn rebuild(inner: &Inner, report: &mut OpenReport) -> Result<u64, Eng
     }
     chunks(inner, &mut tombs)?;
     logs(inner, raft);
+    super::recovered(inner);
     let mut tx = Tx::begin(inner);
     for (target, tomb) in tombs.into_iter().filter(|(_, tomb)| !tomb.hidden.is_empty()) {
         tx.set_tomb(target, Some(tomb))?;
@@ -104,6 +114,28 @@ fn note(
     }
 }
 
+/// Drops entries that a later purge removes anyway: a log holds far more of them than a group keeps.
+fn forget_purged(raft: &mut Vec<Raft>) {
+    let mut floors: HashMap<u32, Vec<(u64, u64)>> = HashMap::new();
+    for Raft { header, .. } in raft.iter() {
+        match header.kind {
+            Kind::Purge => floors.entry(header.group).or_default().push((header.sequence, header.index)),
+            Kind::RemoveGroup => floors.entry(header.group).or_default().push((header.sequence, u64::MAX)),
+            _ => {}
+        }
+    }
+    // The last purges say it best, and a few are enough.
+    for floor in floors.values_mut() {
+        floor.sort_unstable();
+        floor.drain(..floor.len().saturating_sub(4));
+    }
+    raft.retain(|Raft { header, .. }| {
+        let void = |floor: &(u64, u64)| header.sequence < floor.0 && header.index <= floor.1;
+        let floors = floors.get(&header.group);
+        header.kind != Kind::Entry || !floors.is_some_and(|floors| floors.iter().any(void))
+    });
+}
+
 /// Second pass: what no delete hides.
 fn chunks(inner: &Inner, tombs: &mut HashMap<Target, Tomb>) -> Result<(), EngineError> {
     for (id, extent) in inner.extents.all() {
@@ -142,31 +174,50 @@ fn store(
 ) -> Result<(), EngineError> {
     let mut tx = Tx::begin(inner);
     for (key, entry) in waiting.drain(..) {
-        crate::effect::Effect::Body { key, entry, moved: false }.apply(inner, &mut tx)?;
+        crate::effect::Effect::Body { key, entry, known_only: false }.apply(inner, &mut tx)?;
     }
     tx.commit()
 }
 
 /// The logs of the groups, by applying what happened in the order in which it happened.
+///
+/// Of entries that were purged or truncated later compaction may have dropped some and not others, so there may be gaps on the
+/// way. In the end there are none: what lives is there as a whole.
 fn logs(inner: &Inner, mut raft: Vec<Raft>) {
     raft.sort_by_key(|record| (record.header.sequence, record.pos));
+    let mut logs: HashMap<u32, BTreeMap<u64, Slot>> = HashMap::new();
     for Raft { header, pos, payload } in raft {
         let group = inner.group(GroupId(header.group));
+        let log = logs.entry(header.group).or_default();
         match header.kind {
             Kind::Entry => {
-                let (index, sequence, length) = (header.index, header.sequence, header.length);
-                if replay_entry(&group, index, sequence, pos, length, false).is_err() {
-                    // What is missing between was purged with its mark superseded, or damaged: only what follows counts.
-                    group.inner.lock().entries.clear();
-                    let mut state = group.inner.lock();
-                    let purged = state.purged.take();
-                    drop(state);
-                    let _first = replay_entry(&group, index, sequence, pos, length, false);
-                    group.inner.lock().purged = purged;
+                if log.get(&header.index).is_none_or(|slot| slot.sequence != header.sequence) {
+                    drop(log.split_off(&header.index));
+                }
+                let slot = Slot { sequence: header.sequence, pos, length: header.length };
+                log.insert(header.index, slot);
+            }
+            Kind::RemoveGroup => {
+                log.clear();
+                group.inner.lock().clear(header.sequence, pos);
+            }
+            kind => {
+                replay_mark(&group, header, pos, &payload, false);
+                match kind {
+                    Kind::Truncate => drop(log.split_off(&header.index)),
+                    Kind::Purge => log.retain(|index, _| *index > header.index),
+                    _ => {}
                 }
             }
-            Kind::RemoveGroup => group.inner.lock().clear(),
-            _ => replay_mark(&group, header, pos, &payload, false),
+        }
+    }
+    for (group, log) in logs {
+        let group = inner.group(GroupId(group));
+        for (index, slot) in log {
+            // After a gap, which only damage leaves, nothing is of use.
+            if replay_entry(&group, index, slot.sequence, slot.pos, slot.length, false).is_err() {
+                break;
+            }
         }
     }
 }

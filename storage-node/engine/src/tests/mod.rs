@@ -2,6 +2,8 @@
 
 mod damage;
 mod decoders;
+mod directed;
+mod golden;
 mod model;
 mod scenario;
 mod sync_points;

@@ -1,14 +1,18 @@
 //! What a device has to hold, told in a few maps. An operation that was not acknowledged may have happened or not.
 
+#![allow(clippy::cast_possible_truncation, reason = "what is drawn is small")]
+
 use super::{config, open, wait};
-use crate::disk::sim::SimDisk;
-use crate::format::ChunkEntry;
+use crate::disk::sim::{Draw, SimDisk};
 use crate::index::mem::MemIndex;
-use crate::index::{Family, View};
-use crate::{Engine, EngineConfig, EngineError, IoClass, LogEntry, OpenReport, StateBatch, StateStatus};
+use crate::{Engine, EngineConfig, EngineError, OpenReport, StateSnapshot, StateStatus};
 use bytes::Bytes;
 use ringfort_core::{BlobId, ChunkKey, GroupId};
 use std::collections::BTreeMap;
+
+mod check;
+mod ops;
+mod together;
 
 /// Blobs that chunks are put under; inline bodies have others.
 const BLOBS: u8 = 5;
@@ -58,9 +62,16 @@ pub(super) enum Op {
     },
     Checkpoint,
     Compact,
-    /// The power fails after this many changes of the disk.
+    /// Several requests that wait for the writer together; in between a checkpoint is made.
+    Together {
+        seed: u64,
+        count: u64,
+        checkpoint: bool,
+    },
+    /// The power fails, or the process is killed, after this many changes of the disk.
     Fuse {
         changes: u64,
+        kill: bool,
     },
     /// The power fails now, and perhaps again while the device is opened.
     Crash {
@@ -71,8 +82,32 @@ pub(super) enum Op {
     /// The process ends without flushing the index.
     Kill,
     Close,
-    /// The index is lost.
-    LoseIndex,
+    /// The index is lost, and the power may fail while it is made anew.
+    LoseIndex {
+        fuse: Option<u64>,
+    },
+    /// So many extents of space are left, or no end of it.
+    Space {
+        extents: Option<u64>,
+    },
+    /// A view of a state is taken, to be read at the next such step.
+    View {
+        group: usize,
+    },
+}
+
+/// A view of a state, and what it has to show.
+struct Seen {
+    view: StateSnapshot,
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    inline: BTreeMap<ChunkKey, Bytes>,
+}
+
+/// A request that waits, and what it changes.
+enum Waiting {
+    Put { key: ChunkKey, body: Bytes, replace: bool },
+    Delete { key: ChunkKey, whole: bool },
+    Log { number: usize, after: Vec<GroupModel> },
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,6 +116,13 @@ struct GroupModel {
     purged: Option<u64>,
     /// Entries after the purged ones.
     entries: BTreeMap<u64, Bytes>,
+}
+
+impl GroupModel {
+    /// The index of the next entry.
+    fn next(&self) -> u64 {
+        self.entries.keys().next_back().copied().max(self.purged).map_or(1, |last| last + 1)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -98,6 +140,10 @@ pub(super) struct Run {
     pub(super) index: MemIndex,
     config: EngineConfig,
     engine: Option<Engine>,
+    seen: Option<Seen>,
+    /// Whether the fuse kills the process and leaves the disk's cache alone.
+    fuse_kills: bool,
+    formatted: bool,
     /// What may be under each name.
     chunks: BTreeMap<ChunkKey, Vec<Option<Bytes>>>,
     groups: Vec<Vec<GroupModel>>,
@@ -108,7 +154,7 @@ pub(super) struct Run {
 type Outcome = Result<(), String>;
 
 fn content(serial: u64, len: usize) -> Bytes {
-    let mut draw = crate::disk::sim::Draw(serial);
+    let mut draw = Draw(serial);
     (0..len).map(|_| draw.next() as u8).collect::<Vec<_>>().into()
 }
 
@@ -138,6 +184,9 @@ impl Run {
             index: MemIndex::default(),
             config,
             engine: None,
+            seen: None,
+            fuse_kills: false,
+            formatted: false,
             chunks: BTreeMap::new(),
             groups: vec![vec![GroupModel::default()]; GROUPS.len()],
             states: vec![StateModel::default(); GROUPS.len()],
@@ -145,14 +194,65 @@ impl Run {
         }
     }
 
+    /// Opens the device for the first time.
+    pub(super) fn start(&mut self) -> Outcome {
+        self.reopen(false)
+    }
+
     /// Runs a history; an error says what did not hold.
     pub(super) fn history(&mut self, ops: &[Op]) -> Outcome {
-        self.reopen(false)?;
+        if self.engine.is_none() {
+            self.start()?;
+        }
         for (number, op) in ops.iter().enumerate() {
             self.step(op).map_err(|fault| format!("step {number}, {op:?}: {fault}"))?;
         }
         self.crash(7, 0, None)?;
-        Ok(())
+        self.settle_down()
+    }
+
+    /// Forward progress: what nobody needs goes, and after a clean stop there is nothing to replay.
+    fn settle_down(&mut self) -> Outcome {
+        self.disk.set_free(None);
+        self.seen = None;
+        for blob in 0..BLOBS {
+            if self.delete(chunk_key(blob, 0), true) {
+                return Err("a delete failed on a disk without a fault".to_owned());
+            }
+        }
+        for number in 0..GROUPS.len() {
+            if self.remove_group(number) {
+                return Err("a group could not be removed".to_owned());
+            }
+        }
+        // Twice: what compaction writes may only then be let go.
+        for _ in 0..2 {
+            let key = chunk_key(0, 0);
+            for _ in 0..3 {
+                self.put(key, 8000, true)?;
+            }
+            self.delete(key, true);
+            let mut steps = 0;
+            while wait(self.engine().compact_step()).map_err(|error| error.to_string())? > 0 {
+                steps += 1;
+                if steps > 200 {
+                    return Err("compaction does not end".to_owned());
+                }
+            }
+        }
+        self.check()?;
+        let usage = self.engine().usage();
+        if (usage.chunks, usage.inline_bodies) != (0, 0) || usage.extents > 4 {
+            return Err(format!("space does not come back: {usage:?}"));
+        }
+        self.engine().close();
+        self.engine = None;
+        let (engine, report) = self.open_engine()?;
+        self.engine = Some(engine);
+        if report.replayed > 1 || report.index_rebuilt || report.cut_bytes > 0 {
+            return Err(format!("something is pending after a clean stop: {report:?}"));
+        }
+        self.check()
     }
 
     fn engine(&self) -> &Engine {
@@ -173,18 +273,32 @@ impl Run {
             Op::RemoveGroup { group } => self.remove_group(group),
             Op::Checkpoint => wait(self.engine().checkpoint()).is_err(),
             Op::Compact => wait(self.engine().compact_step()).is_err(),
-            Op::Fuse { changes } => {
+            Op::Together { seed, count, checkpoint } => self.together(seed, count, checkpoint)?,
+            Op::Fuse { changes, kill } => {
                 self.disk.set_fuse(Some(changes));
+                self.fuse_kills = kill;
+                false
+            }
+            Op::Space { extents } => {
+                self.disk.set_free(extents.map(|count| count * super::EXTENT_BYTES));
+                false
+            }
+            Op::View { group } => {
+                self.look()?;
+                self.view(group)?;
                 false
             }
             Op::Crash { seed, index_seed, fuse } => return self.crash(seed, index_seed, fuse),
             Op::Kill => {
                 self.note_durable();
+                self.seen = None;
                 self.engine = None;
+                self.index.crash(self.serial);
                 return self.revive(3);
             }
             Op::Close => {
                 self.note_durable();
+                self.seen = None;
                 self.engine().close();
                 let failed = self.engine().failure();
                 self.engine = None;
@@ -193,13 +307,32 @@ impl Run {
                 }
                 return self.revive(5);
             }
-            Op::LoseIndex => {
+            Op::LoseIndex { fuse } => {
+                self.seen = None;
                 self.engine = None;
                 self.index.wipe();
+                if fuse.is_some() {
+                    self.disk.set_fuse(fuse);
+                }
                 return self.revive_without_index();
             }
         };
-        if failed { self.crash(self.serial * 31, self.serial, None) } else { self.check() }
+        match failed {
+            true if self.fuse_kills => self.killed(),
+            true => self.crash(self.serial * 31, self.serial, None),
+            false => self.check(),
+        }
+    }
+
+    /// The process died: the disk's cache is as it was, the index has what it had flushed, or more.
+    fn killed(&mut self) -> Outcome {
+        self.note_durable();
+        self.disk.set_fuse(Some(0));
+        self.seen = None;
+        self.engine = None;
+        self.disk.kill();
+        self.index.crash(self.serial * 17);
+        self.reopen(false)
     }
 
     /// Opens after the process ended; if the power failed on the way, after that too.
@@ -214,7 +347,7 @@ impl Run {
         let reopened = match self.reopen(true) {
             Err(fault) if fault.contains("the power failed") => {
                 self.disk.crash(9);
-                self.index.wipe();
+                self.index.crash(self.serial);
                 self.reopen(true)
             }
             other => other,
@@ -228,6 +361,7 @@ impl Run {
         self.note_durable();
         // Threads of the old life may still write: into a disk that is gone.
         self.disk.set_fuse(Some(0));
+        self.seen = None;
         self.engine = None;
         self.disk.crash(seed);
         self.index.crash(index_seed);
@@ -254,16 +388,23 @@ impl Run {
     }
 
     fn reopen(&mut self, index_lost: bool) -> Outcome {
-        let (engine, report) = open(&self.disk, &self.index, self.config.clone()).map_err(|error| {
+        let (engine, report) = self.open_engine()?;
+        self.engine = Some(engine);
+        if std::mem::replace(&mut self.formatted, true) && report.formatted {
+            return Err("a folder that was formatted is formatted again".to_owned());
+        }
+        self.found(&report, index_lost)?;
+        self.check()
+    }
+
+    fn open_engine(&self) -> Result<(Engine, OpenReport), String> {
+        open(&self.disk, &self.index, self.config.clone()).map_err(|error| {
             let mut text = format!("open: {error}");
             if let EngineError::Io { source, .. } = error {
                 text = format!("{text}: {source}");
             }
             text
-        })?;
-        self.engine = Some(engine);
-        self.found(&report, index_lost)?;
-        self.check()
+        })
     }
 
     fn found(&mut self, report: &OpenReport, index_lost: bool) -> Outcome {
@@ -273,8 +414,10 @@ impl Run {
         if index_lost {
             // What the log has of votes and entries is still there; states are not, and their voters have to go.
             for number in 0..GROUPS.len() {
-                if self.engine().group_state(GroupId(GROUPS[number])).status() == StateStatus::Lost {
-                    self.check_group(number)?;
+                let lost = self.engine().group_state(GroupId(GROUPS[number])).status() == StateStatus::Lost;
+                if lost {
+                    self.check_group(number)
+                        .map_err(|fault| format!("{fault}\n{}", self.log_of(GROUPS[number])))?;
                 }
                 if self.remove_group(number) {
                     return self.crash(13, 0, None);
@@ -282,291 +425,6 @@ impl Run {
             }
         } else if report.index_rebuilt || !report.lost_groups.is_empty() {
             return Err(format!("a crash loses states: {report:?}"));
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, key: ChunkKey, len: usize, replace: bool) -> Result<bool, String> {
-        self.serial += 1;
-        let body = content(self.serial, len % 9000);
-        let pieces = vec![body.slice(..body.len() / 3), body.slice(body.len() / 3..)];
-        let before = self.chunks.get(&key).cloned().unwrap_or_else(|| vec![None]);
-        let result = if replace {
-            wait(self.engine().replace_chunk(key, pieces))
-        } else {
-            wait(self.engine().put_chunk(key, pieces, IoClass::Client))
-        };
-        match result {
-            Ok(()) if !replace && before != [None] && before != [Some(body.clone())] => {
-                Err("a chunk was overwritten".to_owned())
-            }
-            Ok(()) => {
-                self.chunks.insert(key, vec![Some(body)]);
-                Ok(false)
-            }
-            Err(EngineError::Conflict { .. }) if before != [None] => Ok(false),
-            Err(EngineError::Conflict { .. }) => Err("a conflict with nothing".to_owned()),
-            Err(_) => {
-                let mut may = before;
-                may.push(Some(body));
-                self.chunks.insert(key, may);
-                Ok(true)
-            }
-        }
-    }
-
-    fn delete(&mut self, key: ChunkKey, whole: bool) -> bool {
-        let result = if whole {
-            wait(self.engine().delete_blob(key.blob))
-        } else {
-            wait(self.engine().drop_chunk(key))
-        };
-        for (name, may) in &mut self.chunks {
-            if if whole { name.blob == key.blob } else { *name == key } {
-                match result {
-                    Ok(()) => *may = vec![None],
-                    Err(_) => may.push(None),
-                }
-            }
-        }
-        result.is_err()
-    }
-
-    fn group(&self, number: usize) -> GroupModel {
-        self.groups[number].first().cloned().unwrap_or_default()
-    }
-
-    /// Sets what a group's log may be: with an answer just `after`, else anything on the way.
-    fn settle(&mut self, number: usize, ok: bool, after: Vec<GroupModel>) -> bool {
-        if ok {
-            self.groups[number] = after.into_iter().next_back().into_iter().collect();
-        } else {
-            self.groups[number].extend(after);
-        }
-        !ok
-    }
-
-    fn append(&mut self, number: usize, count: u64, len: usize) -> Result<bool, String> {
-        let mut model = self.group(number);
-        let log = self.engine().group_log(GroupId(GROUPS[number]));
-        let next = model.entries.keys().next_back().copied().or(model.purged).map_or(1, |last| last + 1);
-        let mut entries = Vec::new();
-        let mut after = Vec::new();
-        for index in next..next + count {
-            self.serial += 1;
-            let payload = content(self.serial, 64 + len % 5000);
-            entries.push(LogEntry {
-                index,
-                term: 1,
-                payload: vec![payload.slice(..20), payload.slice(20..)],
-            });
-            model.entries.insert(index, payload);
-            after.push(model.clone());
-        }
-        let result = called(|done| log.append(entries, done));
-        Ok(self.settle(number, result.is_ok(), after))
-    }
-
-    fn truncate(&mut self, number: usize, back: u64) -> bool {
-        let mut model = self.group(number);
-        let applied = self.engine().group_state(GroupId(GROUPS[number])).applied();
-        let Some(last) = model.entries.keys().next_back().copied() else { return false };
-        let from = last.saturating_sub(back).max(applied + 1);
-        let result =
-            called(|done| self.engine().group_log(GroupId(GROUPS[number])).truncate_from(from, done));
-        model.entries.retain(|index, _| *index < from);
-        self.settle(number, result.is_ok(), vec![model])
-    }
-
-    fn purge(&mut self, number: usize) -> bool {
-        let mut model = self.group(number);
-        let id = GroupId(GROUPS[number]);
-        let upto = self.engine().group_state(id).durable_applied();
-        if upto == 0 || model.purged >= Some(upto) {
-            return false;
-        }
-        let mark = Bytes::copy_from_slice(&upto.to_be_bytes());
-        let result = called(|done| self.engine().group_log(id).purge_to(upto, mark, done));
-        model.entries.retain(|index, _| *index > upto);
-        model.purged = Some(upto);
-        self.settle(number, result.is_ok(), vec![model])
-    }
-
-    fn vote(&mut self, number: usize) -> bool {
-        self.serial += 1;
-        let mut model = self.group(number);
-        let vote = content(self.serial, 24);
-        let result =
-            called(|done| self.engine().group_log(GroupId(GROUPS[number])).save_vote(vote.clone(), done));
-        model.vote = Some(vote);
-        self.settle(number, result.is_ok(), vec![model])
-    }
-
-    /// Applies the next entry: a record, an inline body that is the entry's tail, and at times the release of an older one.
-    fn apply(&mut self, number: usize) -> Result<bool, String> {
-        let id = GroupId(GROUPS[number]);
-        let state = self.engine().group_state(id);
-        let index = state.applied() + 1;
-        let Some(payload) = self.group(number).entries.get(&index).cloned() else { return Ok(false) };
-        let model = &mut self.states[number];
-        let mut records = model.history.values().next_back().cloned().unwrap_or_default();
-        let mut inline = model.inline.values().next_back().cloned().unwrap_or_default();
-        let mut batch = StateBatch::new();
-        let key = (index % 7).to_be_bytes();
-        batch.put(&key, &payload[..8]);
-        records.insert(key.to_vec(), payload[..8].to_vec());
-        let offset = 30_u32;
-        batch.adopt_inline(inline_key(number, index).blob, index, offset, payload.len() as u32 - offset);
-        inline.insert(inline_key(number, index), payload.slice(offset as usize..));
-        if index > 3 && index.is_multiple_of(2) {
-            batch.release_inline(inline_key(number, index - 3).blob);
-            inline.remove(&inline_key(number, index - 3));
-        }
-        batch.applied(index);
-        model.history.insert(index, records);
-        model.inline.insert(index, inline);
-        Ok(state.write(batch).is_err())
-    }
-
-    fn remove_group(&mut self, number: usize) -> bool {
-        let result = wait(self.engine().remove_group(GroupId(GROUPS[number])));
-        let ok = result.is_ok();
-        if ok {
-            self.states[number] = StateModel::default();
-        } else {
-            // Gone or not; either way the state may be empty.
-            self.states[number].history.insert(0, BTreeMap::new());
-            self.states[number].inline.insert(0, BTreeMap::new());
-            self.states[number].durable = 0;
-        }
-        self.settle(number, ok, vec![GroupModel::default()])
-    }
-
-    /// Compares everything, and takes what was found for what there is.
-    fn check(&mut self) -> Outcome {
-        let listed = self.engine().list_chunks(None, usize::MAX).map_err(|error| format!("list: {error}"))?;
-        for (key, info) in &listed {
-            if !self.chunks.contains_key(key) {
-                return Err(format!("{key:?} was never put ({info:?})"));
-            }
-        }
-        for (key, may) in self.chunks.clone() {
-            let found = match self.engine().chunk_info(key).map_err(|error| error.to_string())? {
-                None => None,
-                Some(info) => Some(self.read(key, info.len)?),
-            };
-            if listed.iter().any(|(listed, _)| *listed == key) != found.is_some() {
-                return Err(format!("{key:?} is listed and not there, or there and not listed"));
-            }
-            if !may.contains(&found) {
-                let lens: Vec<_> = may.iter().map(|body| body.as_ref().map(Bytes::len)).collect();
-                return Err(format!(
-                    "{key:?} holds {:?} bytes, not one of {lens:?}",
-                    found.map(|body| body.len())
-                ));
-            }
-            self.chunks.insert(key, vec![found]);
-        }
-        for number in 0..GROUPS.len() {
-            self.check_group(number)?;
-            self.check_state(number)?;
-        }
-        self.check_accounts()
-    }
-
-    fn read(&self, key: ChunkKey, len: u32) -> Result<Bytes, String> {
-        let whole =
-            wait(self.engine().read_chunk(key, 0..len)).map_err(|error| format!("read {key:?}: {error}"))?;
-        let (from, to) = (len / 3, len - len / 4);
-        let part = wait(self.engine().read_chunk(key, from..to))
-            .map_err(|error| format!("read {key:?}: {error}"))?;
-        if part != whole.slice(from as usize..to as usize) {
-            Err(format!("{key:?}: a part differs"))
-        } else {
-            Ok(whole)
-        }
-    }
-
-    fn check_group(&mut self, number: usize) -> Outcome {
-        let log = self.engine().group_log(GroupId(GROUPS[number]));
-        let first = log.purged().map_or(1, |(purged, _)| purged + 1);
-        let read = log.read(first, u64::MAX, usize::MAX).map_err(|error| format!("log {number}: {error}"))?;
-        if read.last().map(|(index, _)| *index) != log.last() {
-            return Err(format!("log {number} ends at {:?}, its entries at {:?}", log.last(), read.last()));
-        }
-        let found = GroupModel {
-            vote: log.vote(),
-            purged: log.purged().map(|(index, _)| index),
-            entries: read.into_iter().collect(),
-        };
-        if !self.groups[number].contains(&found) {
-            return Err(format!(
-                "log {number}: vote {:?}, purged {:?}, entries {:?}; allowed {:?}",
-                found.vote.is_some(),
-                found.purged,
-                found.entries.keys(),
-                self.groups[number]
-                    .iter()
-                    .map(|model| (model.vote == found.vote, model.purged, model.entries.keys()))
-                    .collect::<Vec<_>>()
-            ));
-        }
-        self.groups[number] = vec![found];
-        Ok(())
-    }
-
-    fn check_state(&mut self, number: usize) -> Outcome {
-        let state = self.engine().group_state(GroupId(GROUPS[number]));
-        let (applied, durable) = (state.applied(), self.states[number].durable);
-        if applied < durable {
-            return Err(format!("state {number} went back to {applied}, durable was {durable}"));
-        }
-        let mut records = BTreeMap::new();
-        let mut iter = state.iter(&[], &[]).map_err(|error| error.to_string())?;
-        while let Some((key, value)) = iter.next().map_err(|error| error.to_string())? {
-            records.insert(key.to_vec(), value.to_vec());
-        }
-        drop(iter);
-        let model = &mut self.states[number];
-        let expected = model.history.get(&applied).cloned().unwrap_or_default();
-        if records != expected {
-            return Err(format!("state {number} at {applied} holds {records:?}, not {expected:?}"));
-        }
-        model.history.retain(|index, _| *index <= applied);
-        model.inline.retain(|index, _| *index <= applied);
-        let inline = model.inline.get(&applied).cloned().unwrap_or_default();
-        for (key, body) in inline {
-            if self.read(key, body.len() as u32)? != body {
-                return Err(format!("inline body {key:?} differs"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The accounting has to be what the entries say.
-    fn check_accounts(&self) -> Outcome {
-        let mut live: BTreeMap<u64, u64> = BTreeMap::new();
-        let (mut chunks, mut bodies) = (0, 0);
-        let mut cursor = self.index.cursor(Family::Chunks, &[], &[]);
-        cursor.first();
-        while let Some((_, value)) = cursor.item() {
-            let entry = ChunkEntry::decode(value).ok_or("an entry does not decode")?;
-            *live.entry(entry.extent).or_default() += u64::from(entry.footprint);
-            if entry.is_inline() {
-                bodies += 1
-            } else {
-                chunks += 1
-            }
-            cursor.next();
-        }
-        let ledger = self.engine().inner().ledger.lock();
-        for (extent, account) in &ledger.accounts {
-            if account.live != live.remove(extent).unwrap_or(0) {
-                return Err(format!("extent {extent} is accounted wrongly: {account:?}"));
-            }
-        }
-        if !live.is_empty() || (ledger.covered.chunks, ledger.covered.inline_bodies) != (chunks, bodies) {
-            return Err(format!("accounts miss {live:?}, or counts are wrong: {:?}", ledger.covered));
         }
         Ok(())
     }

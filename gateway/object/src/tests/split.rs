@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Semaphore;
 
 /// A shard gives keys away above this many versions.
@@ -67,11 +67,16 @@ async fn split_all(world: &World) {
 async fn clients_see_nothing_of_a_split() {
     let world = World::with(small_shards());
     make_box(&world.store).await;
+    let split = AtomicBool::new(false);
     let writers = (0..4_u32).map(|writer| {
-        let store = world.store.clone();
+        let (store, split) = (world.store.clone(), &split);
         async move {
             let mut mine = BTreeMap::new();
-            for round in 0..120_u32 {
+            for round in 0.. {
+                if round >= 120 && split.load(Ordering::Relaxed) {
+                    break;
+                }
+                assert!(round < 1_000_000, "the container is split");
                 let number = (round * 7 + writer) % 40;
                 let key = format!("{:02}/{writer}", number);
                 let bytes = pattern(if round % 5 == 0 { CHUNK + 7 } else { 9 }, round as u8);
@@ -92,16 +97,18 @@ async fn clients_see_nothing_of_a_split() {
         }
     });
     let lister = async {
-        for _ in 0..100 {
+        loop {
             let seen = names(&world, 7, "").await;
             assert!(seen.windows(2).all(|pair| pair[0] < pair[1]), "{seen:?}");
             world.store.container("acct", "box").await.unwrap();
+            if shards(&world).await > 4 {
+                return split.store(true, Ordering::Relaxed);
+            }
         }
     };
     let (written, ()) = tokio::join!(futures_util::future::join_all(writers), lister);
     let all: BTreeMap<_, _> = written.into_iter().flatten().collect();
     let quiet = world.store.inner.splitting.lock().await;
-    assert!(shards(&world).await > 2, "{}", shards(&world).await);
     assert_eq!(names(&world, 9, "").await, all.keys().cloned().collect::<Vec<_>>());
     let info = world.store.container("acct", "box").await.unwrap();
     assert_eq!((info.objects, info.bytes), (all.len() as u64, all.values().map(|b| b.len() as u64).sum()));

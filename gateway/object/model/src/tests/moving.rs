@@ -141,18 +141,20 @@ impl Pair {
 
     /// The reference's side of a move that was decided.
     fn moved(&mut self, from: &str, renamed: &Renamed) {
-        self.boundary = Some(from.to_owned());
+        let end = self.boundary.replace(from.to_owned());
+        let moved = |key: &str| end.as_ref().is_none_or(|end| key < end.as_str());
         let slot = self.slot_ids[0];
         let new_name = |old: BlobId| renamed.blobs.iter().find(|(_, of, _)| *of == old).map(|(.., new)| *new);
         let shard = &mut self.world.shards[0];
-        for (_, versions) in shard.keys.range_mut(from.to_owned()..) {
+        for (_, versions) in shard.keys.range_mut(from.to_owned()..).filter(|(key, _)| moved(key)) {
             for ver in versions {
                 ver.inline =
                     ver.inline.map(|old| renamed.inline.iter().find(|(of, _)| *of == old).unwrap().1);
                 ver.blobs.iter_mut().for_each(|(_, name)| *name = new_name(*name).unwrap());
             }
         }
-        for (_, parts) in shard.uploads.range_mut((from.to_owned(), 0)..) {
+        let uploads = shard.uploads.range_mut((from.to_owned(), 0)..);
+        for (_, parts) in uploads.filter(|((key, _), _)| moved(key)) {
             parts.values_mut().for_each(|(_, _, _, name)| *name = new_name(*name).unwrap());
         }
         for (old, _) in &renamed.inline {

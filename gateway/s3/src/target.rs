@@ -30,7 +30,8 @@ impl Target {
             return Err(ErrorCode::URITooLong.into());
         }
         let path = percent_decode_str(uri.path()).decode_utf8().map_err(|_| ErrorCode::InvalidURI)?;
-        if !path.starts_with('/') {
+        // What only looks like an escape would be a name with two writings.
+        if !path.starts_with('/') || !escapes_are_whole(uri.path()) {
             return Err(ErrorCode::InvalidURI.into());
         }
         Ok(Self { path: path.into_owned(), query: Query::parse(raw_query, false)? })
@@ -52,6 +53,11 @@ impl Target {
     pub(crate) fn strict_path(&self) -> Cow<'_, str> {
         Cow::from(utf8_percent_encode(&self.path, STRICT_PATH))
     }
+}
+
+fn escapes_are_whole(path: &str) -> bool {
+    let digits = |rest: &str| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    path.split('%').skip(1).all(digits)
 }
 
 /// Decoded query parameters in their order.
@@ -134,6 +140,9 @@ mod tests {
     fn what_is_no_target() {
         for (text, code) in [
             ("/b/%ff", ErrorCode::InvalidURI),
+            ("/b/%zz", ErrorCode::InvalidURI),
+            ("/b/100%", ErrorCode::InvalidURI),
+            ("/b/%4", ErrorCode::InvalidURI),
             ("*", ErrorCode::InvalidURI),
             ("/b?%ff", ErrorCode::InvalidURI),
         ] {

@@ -140,7 +140,18 @@ async fn each_gets_a_clear_answer_and_nothing_is_stored() {
         stream.shutdown(Shutdown::Write).unwrap();
         stream.read_to_end(&mut Vec::new()).ok();
     }
+    // Readers that leave in the middle.
     let mut connection = Connection::open(&keys).await.unwrap();
+    let large = Bytes::from(vec![7; 40_000_000]);
+    connection.call("PUT", "/bad/large", &[], large).await.unwrap().good().unwrap();
+    for _ in 0..50 {
+        let mut stream = connect(&server);
+        stream.write_all(&signed(&keys, "GET", "/bad/large", "\r\n")).unwrap();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+    }
+    let (memory, _) = server.memory_mib().unwrap();
+    assert!(memory < 400, "readers that left hold {memory} MiB");
+    connection.call("DELETE", "/bad/large", &[], Bytes::new()).await.unwrap().good().unwrap();
     let malformed =
         connection.call("POST", "/bad", &[("delete", "")], Bytes::from("<Delete><Object>")).await.unwrap();
     assert_eq!(

@@ -72,7 +72,9 @@ impl<'a> Pass<'a> {
 
     /// Runs the pass. `go_on` is asked between pages.
     pub(crate) async fn run(&mut self, what: &str, go_on: impl Fn() -> bool) -> Result<bool, NodeError> {
-        self.tracker.begin(what, u64::from(ringfort_core::SLOT_COUNT));
+        // All objects of a container may share a slot, so slots say nothing of how far a pass is: pieces do.
+        let pieces = self.inner.engines().into_iter().map(|(_, engine)| engine.usage().chunks).sum();
+        self.tracker.begin(what, pieces);
         let outcome = self.sweeps(what, go_on).await;
         self.tracker.end();
         outcome
@@ -102,7 +104,6 @@ impl<'a> Pass<'a> {
                     _ => break,
                 }
             }
-            self.tracker.advance(1, 0);
         }
         self.result.complete = sweep.is_complete();
         let noted = std::mem::take(&mut self.noted);
@@ -114,6 +115,7 @@ impl<'a> Pass<'a> {
             if let Some(policy) = self.policy(request.policy) {
                 self.repair(&policy, &request, 1).await?;
             }
+            self.tracker.advance(1, 0);
         }
         Ok(true)
     }
@@ -130,11 +132,15 @@ impl<'a> Pass<'a> {
         for number in 0..home.chunk_count() {
             let len = home.chunk_len(number);
             let request = RepairRequest { policy: policy.id, blob: home.blob, number, len, verify: false };
+            let width = policy.redundancy.width() as u64;
             if self.depth != RepairDepth::Presence {
                 self.repair(&policy, &request, 0).await?;
+                self.tracker.advance(width, 0);
                 continue;
             }
-            match self.inner.chunks.missing_pieces(&policy, home.blob, number, len).await? {
+            let missing = self.inner.chunks.missing_pieces(&policy, home.blob, number, len).await?;
+            self.tracker.advance(width.saturating_sub(u64::from(missing)), 0);
+            match missing {
                 0 => {
                     self.result.chunks += 1;
                     self.result.whole += 1;
@@ -172,7 +178,7 @@ impl<'a> Pass<'a> {
             reconcilers.counts.unreadable.fetch_add(1, Ordering::Relaxed);
         }
         self.result.note(&report);
-        self.tracker.advance(u64::from(self.depth == RepairDepth::Presence), report.bytes);
+        self.tracker.advance(0, report.bytes);
         self.pace.pay(report.bytes).await;
         Ok(())
     }

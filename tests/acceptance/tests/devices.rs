@@ -61,7 +61,7 @@ async fn a_device_joins_leaves_and_comes_back() {
     load.progress(100).await;
     // Its folder still holds what was there: it is told so, and nothing is deleted.
     let refused = server.operate(&["device", "add", folder]).unwrap_err().to_string();
-    assert!(refused.contains("was removed: empty the folder"), "{refused}");
+    assert!(refused.contains("as device 5, and was left alone"), "{refused}");
     wipe(std::path::Path::new(folder)).unwrap();
     until_done(&server, &["device", "add", folder]).await;
     load.progress(100).await;

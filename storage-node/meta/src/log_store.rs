@@ -3,10 +3,10 @@
 //! Entries go to the engine piece by piece, bodies uncopied, and the flush callback runs on the device's thread after the
 //! sync. The newest entries stay here decoded, so that applying and replicating them costs no read and no decoding.
 
-use crate::proposal::PayloadError;
+use crate::proposal::{PayloadError, Proposal};
 use crate::raft_types::{
     Entry, RaftLogId, RaftVote, StorageError, Types, decode_entry, decode_mark, decode_vote, encode_mark,
-    encode_vote, entry_pieces, payload_log_id,
+    encode_vote, entry_pieces, is_batch, payload_log_id,
 };
 use bytes::Bytes;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
@@ -28,7 +28,9 @@ const APPLIED_BYTES_KEPT: usize = 256 << 10;
 /// Bytes of entries kept decoded in all; what falls out is read from the engine.
 const RECENT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one read of the engine's log, and of what one message to a follower carries.
-const READ_BYTES: usize = 2 << 20;
+pub(crate) const READ_BYTES: usize = 2 << 20;
+/// Bytes of commands that entries read to be applied have in memory; those behind them are left in the log until their turn.
+const COMMAND_BYTES_MAX: usize = 4 << 20;
 /// The grain of [`LogSize`].
 const MARK_BYTES: u64 = 1 << 20;
 
@@ -153,23 +155,25 @@ impl LogStore {
         self.recent.clone()
     }
 
-    /// Reads `from..to` from the engine, on the blocking pool. Without bodies the result is small whatever the range.
+    /// Reads `from..to` from the engine, on the blocking pool. Without bodies the result is small whatever the range
+    /// (`COMMAND_BYTES_MAX`).
     #[allow(clippy::result_large_err, reason = "openraft's error type")]
     async fn read(&self, from: u64, to: u64, bodies: bool, all: bool) -> Result<Vec<Entry>, StorageError> {
         let log = self.log.clone();
         let work = move || {
             let mut entries = Vec::new();
             let mut next = from;
+            let mut room = COMMAND_BYTES_MAX;
             while next < to {
                 let page = log.read(next, to, READ_BYTES).map_err(|error| failed(ErrorVerb::Read, &error))?;
                 let Some((last, _)) = page.last() else { break };
                 next = last + 1;
                 for (index, payload) in &page {
-                    let mut entry = decode_entry(*index, payload).map_err(|error| damaged(&error))?;
-                    if let (EntryPayload::Normal(proposal), false) = (&entry.payload, bodies) {
-                        entry.payload = EntryPayload::Normal(proposal.without_bodies());
-                    }
-                    entries.push(entry);
+                    let entry = match bodies {
+                        true => decode_entry(*index, payload),
+                        false => decode_to_apply(*index, payload, &mut room),
+                    };
+                    entries.push(entry.map_err(|error| damaged(&error))?);
                 }
                 if !all {
                     break;
@@ -189,6 +193,20 @@ impl LogStore {
         let result = done.await.unwrap_or(Err(EngineError::Closed));
         result.map_err(|error| StorageIOError::new(subject, ErrorVerb::Write, AnyError::new(&error)).into())
     }
+}
+
+/// An entry without bodies, or as no more than a stand-in when `room` for commands is used up.
+fn decode_to_apply(index: u64, payload: &Bytes, room: &mut usize) -> Result<Entry, PayloadError> {
+    if *room == 0 && is_batch(payload)? {
+        let log_id = payload_log_id(index, payload)?;
+        return Ok(Entry { log_id, payload: EntryPayload::Normal(Proposal::left_in_log()) });
+    }
+    let mut entry = decode_entry(index, payload)?;
+    if let EntryPayload::Normal(proposal) = &entry.payload {
+        *room = room.saturating_sub(proposal.head_len());
+        entry.payload = EntryPayload::Normal(proposal.without_bodies());
+    }
+    Ok(entry)
 }
 
 fn failed(verb: ErrorVerb, error: &EngineError) -> StorageError {
@@ -246,10 +264,15 @@ impl RaftLogReader<Types> for Replicated {
 
     async fn limited_get_log_entries(&mut self, from: u64, to: u64) -> Result<Vec<Entry>, StorageError> {
         let recent = self.0.recent.lock().get(from, to, READ_BYTES);
-        match recent {
-            Some(entries) => Ok(entries),
-            None => self.0.read(from, to, true, false).await,
+        let mut entries = match recent {
+            Some(entries) => entries,
+            None => self.0.read(from, to, true, false).await?,
+        };
+        // A message has to go on where the last one ended; what was purged meanwhile is for a snapshot.
+        if entries.first().is_some_and(|first| first.log_id.index != from) {
+            entries.clear();
         }
+        Ok(entries)
     }
 }
 

@@ -16,11 +16,12 @@ use openraft::{
 use parking_lot::Mutex;
 use ringfort_core::VoterId;
 use ringfort_engine::{Engine, EngineError, GroupLog, GroupState, LogEntry};
-use ringfort_runtime::TaskGroup;
+use ringfort_runtime::{TaskGroup, boot_time};
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Bytes of applied entries kept decoded for followers.
@@ -31,6 +32,9 @@ const RECENT_BYTES_MAX: usize = 8 << 20;
 pub(crate) const READ_BYTES: usize = 2 << 20;
 /// Bytes of commands that entries read to be applied have in memory; those behind them are left in the log until their turn.
 const COMMAND_BYTES_MAX: usize = 4 << 20;
+/// How often an append looks whether the snapshot before it is installed, and for how long at most.
+const INSTALL_POLL: Duration = Duration::from_millis(5);
+const INSTALL_WAIT: Duration = Duration::from_secs(600);
 /// The grain of [`LogSize`].
 const MARK_BYTES: u64 = 1 << 20;
 
@@ -44,6 +48,8 @@ pub(crate) struct LogStore {
     log: GroupLog,
     state: GroupState,
     recent: Arc<Mutex<Recent>>,
+    /// The log up to here is replaced by a snapshot that was still being installed when openraft asked for the purge.
+    replaced: Option<RaftLogId>,
     tasks: TaskGroup,
 }
 
@@ -147,7 +153,7 @@ impl LogStore {
         state: GroupState,
         tasks: TaskGroup,
     ) -> Self {
-        Self { owner, engine, log, state, recent: Arc::default(), tasks }
+        Self { owner, engine, log, state, recent: Arc::default(), replaced: None, tasks }
     }
 
     /// The newest entries, shared with the state machine and the purger.
@@ -187,6 +193,19 @@ impl LogStore {
                 Err(StorageIOError::new(ErrorSubject::Logs, ErrorVerb::Read, AnyError::new(&error)).into())
             }
         }
+    }
+
+    /// Drops the log that a snapshot has replaced: only then does what follows the snapshot fit the log. Waits until it is
+    /// installed, which it is unless a new leader was faster.
+    async fn drop_replaced(&mut self) -> Result<(), StorageError> {
+        let Some(log_id) = self.replaced.take() else { return Ok(()) };
+        let deadline = boot_time() + INSTALL_WAIT;
+        while self.state.durable_applied() < log_id.index && boot_time() < deadline {
+            tokio::time::sleep(INSTALL_POLL).await;
+        }
+        let (done, waiting) = oneshot::channel();
+        self.log.purge_to(log_id.index, encode_mark(&log_id), move |result| drop(done.send(result)));
+        self.written(waiting, ErrorSubject::Logs).await
     }
 
     async fn written(&self, done: Flushed, subject: ErrorSubject<u64>) -> Result<(), StorageError> {
@@ -313,6 +332,7 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        self.drop_replaced().await?;
         let mut records = Vec::new();
         {
             let mut recent = self.recent.lock();
@@ -347,6 +367,13 @@ impl RaftLogStorage<Types> for LogStore {
         let (done, waiting) = oneshot::channel();
         self.log.purge_to(log_id.index, encode_mark(&log_id), move |result| drop(done.send(result)));
         match waiting.await.unwrap_or(Err(EngineError::Closed)) {
+            // openraft asks while a snapshot is being installed; its place in the log is made when something follows it.
+            Err(EngineError::PurgeTooFar { .. })
+                if self.log.last().is_none_or(|last| last < log_id.index) =>
+            {
+                self.replaced = Some(log_id);
+                Ok(())
+            }
             // Nothing is lost by keeping entries that openraft no longer asks for.
             Err(EngineError::PurgeTooFar { index, durable, .. }) => {
                 tracing::warn!(index, durable, "the log keeps entries that are not durable in the state yet");

@@ -139,6 +139,43 @@ async fn a_voter_whose_new_state_was_cut_short_abstains_until_it_is_replaced() {
     assert_eq!(state.get(b"half").unwrap(), None, "nothing of the half state is left");
 }
 
+/// Fails when the log that a snapshot replaces is left as it is: what follows the snapshot does not fit it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_fell_behind_goes_on_after_a_snapshot_and_a_restart() {
+    let mut process = Process::start(3).await;
+    let client = process.client();
+    increment(&client, SLOT, "n").await;
+    process.remove(3).await;
+    let behind = process.host.inner.group(GroupId(1)).leader().map_or(0, |leader| leader.progress.index());
+    eventually("the logs to be purged beyond what the voter has", || {
+        let engines: Vec<_> = process.engines.iter().flatten().cloned().collect();
+        let client = client.clone();
+        async move {
+            increment(&client, SLOT, "n").await;
+            for engine in &engines {
+                engine.checkpoint().await.unwrap();
+            }
+            let purged =
+                engines.iter().map(|engine| engine.group_log(GroupId(1)).purged().map_or(0, |at| at.0));
+            purged.min() > Some(behind + 5)
+        }
+    })
+    .await;
+    for _ in 0..2 {
+        process.add(3, 3).await;
+        let n = increment(&client, SLOT, "n").await;
+        eventually("the voter to have all", || async {
+            process.assert_running();
+            let voters = process.host.inner.group(GroupId(1)).voters();
+            voters.len() == 3
+                && voters.iter().all(|voter| voter.progress.index() == voters[0].progress.index())
+        })
+        .await;
+        assert_eq!(counter(&client, SLOT, "n").await, n);
+        process.remove(3).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_of_another_voter_is_left_alone() {
     let mut process = Process::start(3).await;

@@ -27,7 +27,6 @@ mod spread;
 mod state;
 mod table;
 mod target;
-mod voters;
 
 pub use builder::{Builder, plan};
 pub use device::{DEVICES_MAX, DeviceSpec, DeviceState, NAME_BYTES_MAX, Weight};

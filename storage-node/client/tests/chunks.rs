@@ -418,3 +418,73 @@ async fn what_a_ring_change_moves_is_not_missing() {
         }
     }
 }
+
+/// Fails when a lost fragment is computed from whole fragments instead of the range asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_degraded_read_reads_only_the_blocks_it_needs() {
+    let rig = Rig::new(6, "erasure:4+2");
+    let (blob, body) = rig.write(1, 1_000_000).await;
+    rig.settle().await;
+    let primaries = rig.store.placement(0, blob, 0).unwrap().primaries;
+    let index = |fragment: usize| (0..6).find(|index| id(*index) == primaries[fragment]).unwrap();
+    let codec = ringfort_codec::EcCodec::new(4, 2).unwrap();
+    let fragments = codec.encode(&[Bytes::from(body.clone())]).unwrap();
+    // Far from the range, every fragment that is left is damaged: more than parity makes up for.
+    for (fragment, bytes) in fragments.iter().enumerate().skip(1) {
+        let dir = rig.dir.path().join(format!("{}", index(fragment)));
+        assert!(damage(&dir, &bytes[100_000..100_032]), "fragment {fragment}");
+    }
+    rig.away(&[index(0)]);
+    let len = u32::try_from(body.len()).unwrap();
+    let read = |range: std::ops::Range<u32>| rig.store.read_chunk(&rig.policy, blob, 0, len, range);
+    assert_eq!(read(10..4000).await.unwrap(), &body[10..4000]);
+    assert_eq!(read(150_000..150_001).await.unwrap(), &body[150_000..150_001]);
+    let error = read(100_000..100_010).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unavailable), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_content_under_the_same_name_is_refused() {
+    for (devices, redundancy) in [(3, "replicated:3"), (6, "erasure:4+2")] {
+        let rig = Rig::new(devices, redundancy);
+        let (blob, first) = rig.write(1, 60_000).await;
+        let write = |content: Vec<u8>| rig.store.write_chunk(&rig.policy, blob, 0, vec![content.into()]);
+        write(first.clone()).await.unwrap();
+        let error = write(body(2, 60_000)).await.unwrap_err();
+        assert!(matches!(error, ChunkError::Conflict { .. }), "{redundancy}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        rig.settle().await;
+        for lost in 0..devices {
+            rig.away(&[lost]);
+            rig.read(blob, &first).await;
+        }
+    }
+}
+
+/// Fails when a reader that had to look elsewhere does not say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_around_a_loss_asks_for_the_repair_that_makes_it_whole() {
+    for (devices, redundancy, dropped) in [(3, "replicated:3", 2), (6, "erasure:4+2", 1)] {
+        let rig = Rig::new(devices, redundancy);
+        let (blob, body) = rig.write(1, 60_000).await;
+        rig.settle().await;
+        let primaries = rig.store.placement(0, blob, 0).unwrap().primaries;
+        for (fragment, primary) in (0..).zip(&primaries).take(dropped) {
+            let index = (0..devices).find(|index| id(*index) == *primary).unwrap();
+            let fragment = if devices == 3 { 0 } else { fragment };
+            rig.engines[index].drop_chunk(ChunkKey { blob, number: 0, fragment }).await.unwrap();
+        }
+        while rig.store.repairs().try_pop().is_some() {}
+        for _ in 0..3 {
+            rig.read(blob, &body).await;
+        }
+        let request = rig.store.repairs().try_pop().expect("a repair was asked for");
+        assert!(request.blob == blob && request.len == 60_000 && !request.verify, "{request:?}");
+        assert_eq!(rig.store.repairs().try_pop(), None, "once");
+        let report = rig.repair(blob, body.len(), RepairDepth::Presence).await;
+        assert!(report.whole && report.rebuilt as usize == dropped, "{redundancy}: {report:?}");
+        assert_eq!(rig.store.missing_pieces(&rig.policy, blob, 0, 60_000).await.unwrap(), 0);
+        rig.read(blob, &body).await;
+        assert_eq!(rig.store.repairs().try_pop(), None, "nothing is left to repair");
+    }
+}

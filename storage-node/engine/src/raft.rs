@@ -210,12 +210,16 @@ impl GroupLog {
         self.shared.inner.lock().last()
     }
 
-    /// Entries in `from..to`, as many as fit `bytes_max` but at least one; fewer if the log has a gap there. Recent ones come from
-    /// memory; others are read from the disk, which blocks.
+    /// Entries in `from..to`, as many as fit `bytes_max` but at least one; what lies before the first entry of the log is left out.
+    /// Recent ones come from memory; others are read from the disk, which blocks.
     pub fn read(&self, from: u64, to: u64, bytes_max: usize) -> Result<Vec<(u64, Bytes)>, EngineError> {
         let mut out = Vec::new();
         let mut bytes = 0;
-        for index in from..to {
+        let first = {
+            let group = self.shared.inner.lock();
+            if group.entries.is_empty() { to } else { group.first }
+        };
+        for index in from.max(first)..to {
             let Some(payload) = entry_payload(self.engine.inner(), &self.shared, index)? else { break };
             bytes += payload.len();
             if !out.is_empty() && bytes > bytes_max {

@@ -1,12 +1,13 @@
 //! The spike of the PUT path: what one small PUT costs below the object layer.
 //!
 //! ```text
-//! cargo run --release -p ringfort-meta --example meta_bench -- [FOLDER] [SECONDS]
+//! cargo run --release -p ringfort-meta --example meta_bench -- FOLDER [SECONDS] [RUNS] [FILTER]
 //! ```
 //!
-//! 64 closed loops of 4 KiB bodies; prints commands per second and CPU seconds per 1000 commands of the whole process,
-//! engine included, for one voter and three, one slot and many, and for one voter without openraft. Then reads, and the
-//! CPU share of an idle process with 27 voters.
+//! 64 closed loops of 4 KiB bodies on real engines below FOLDER, which has to be on a real disk; prints CPU time per command
+//! of the whole process, engine included (it holds on a busy machine, where commands per second do not), as median, least
+//! and most of the runs: for one voter and three, one slot and many, one and two proposals in flight, and for one voter
+//! without openraft. Then reads, and the CPU share of an idle process. FILTER picks cases by a part of their name.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measuring tool")]
 
 use bytes::Bytes;
@@ -53,10 +54,44 @@ impl StateModel for PutModel {
     }
 }
 
+/// One setting of the PUT path.
+#[derive(Clone, Copy)]
+struct Case {
+    voters: u32,
+    pipeline: usize,
+    many_slots: bool,
+    openraft: bool,
+}
+
+impl Case {
+    fn all() -> Vec<Self> {
+        let mut cases = vec![Self { voters: 1, pipeline: 1, many_slots: false, openraft: false }];
+        for voters in [1, 3] {
+            for many_slots in [false, true] {
+                cases.extend([1, 2].map(|pipeline| Self { voters, pipeline, many_slots, openraft: true }));
+            }
+        }
+        cases
+    }
+
+    fn name(&self) -> String {
+        let slots = if self.many_slots { "8 groups" } else { "one slot" };
+        let raft = if self.openraft { "" } else { ", without openraft" };
+        format!("put, {} voter(s), {} in flight, {slots}{raft}", self.voters, self.pipeline)
+    }
+}
+
 struct Measured {
     ops: u64,
+    entries: u64,
     wall: Duration,
     cpu: Duration,
+}
+
+impl Measured {
+    fn cpu_us(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.ops.max(1) as f64
+    }
 }
 
 fn cpu_time() -> Duration {
@@ -64,13 +99,16 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
-fn report(name: &str, measured: &Measured) {
-    let ops = measured.ops.max(1) as f64;
-    println!(
-        "{name:<42} {:>9.0} ops/s {:>9.4} CPU-s/1000",
-        ops / measured.wall.as_secs_f64(),
-        measured.cpu.as_secs_f64() * 1000.0 / ops
-    );
+fn report(name: &str, runs: &[Measured]) {
+    let sorted = |value: &dyn Fn(&Measured) -> f64| {
+        let mut values: Vec<f64> = runs.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        (values[values.len() / 2], values[0], values[values.len() - 1])
+    };
+    let (cpu, least, most) = sorted(&Measured::cpu_us);
+    let (per_entry, _, _) = sorted(&|run| run.ops as f64 / run.entries.max(1) as f64);
+    let (rate, _, _) = sorted(&|run| run.ops as f64 / run.wall.as_secs_f64());
+    println!("{name:<58} {cpu:>7.1} us ({least:.1}-{most:.1}) {per_entry:>6.1} commands/entry {rate:>8.0}/s");
 }
 
 /// Runs `once(loop, round)` in closed loops for a while.
@@ -98,7 +136,12 @@ async fn measure<F: Future<Output = ()> + Send>(
     for task in loops {
         task.await.unwrap();
     }
-    Measured { ops: ops.load(Ordering::Relaxed), wall: boot_time() - began, cpu: cpu_time() - cpu }
+    Measured {
+        ops: ops.load(Ordering::Relaxed),
+        entries: 0,
+        wall: boot_time() - began,
+        cpu: cpu_time() - cpu,
+    }
 }
 
 fn put(number: u32, round: u64) -> Bytes {
@@ -120,18 +163,12 @@ fn engine(folder: &Path, name: &str) -> Engine {
     Engine::open(&folder, EngineConfig::default()).unwrap().0
 }
 
-async fn host(
-    folder: &Path,
-    name: &str,
-    devices: u32,
-    pipeline: usize,
-    tasks: &TaskGroup,
-) -> (MetaHost, Vec<Engine>) {
+async fn host(folder: &Path, devices: u32, pipeline: usize, tasks: &TaskGroup) -> (MetaHost, Vec<Engine>) {
     let config = MetaConfig { pipeline, ..MetaConfig::default() };
     let host = MetaHost::new(tasks.clone(), Arc::new(PutModel), config);
     let mut engines = Vec::new();
     for device in 1..=devices {
-        let engine = engine(folder, &format!("{name}-{device}"));
+        let engine = engine(folder, &format!("{device}"));
         host.add_device(DeviceId(device), VoterId(u64::from(device)), engine.clone()).await.unwrap();
         engines.push(engine);
     }
@@ -142,74 +179,99 @@ async fn host(
     (host, engines)
 }
 
-#[tokio::main]
-async fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let temporary = tempfile::tempdir().unwrap();
-    let folder = arguments.get(1).map_or(temporary.path(), |folder| Path::new(folder)).to_owned();
-    let seconds: u64 = arguments.get(2).map_or(5, |seconds| seconds.parse().unwrap());
+/// One run of a case, on new folders.
+async fn run(folder: &Path, case: Case, seconds: u64) -> Measured {
+    let folder = tempfile::tempdir_in(folder).unwrap();
     let body = Bytes::from(vec![0x5a; BODY_BYTES]);
-    for (devices, pipeline) in [(1, 1), (1, 2), (3, 1), (3, 2)] {
-        let tasks = TaskGroup::new();
-        let (host, engines) =
-            host(&folder, &format!("raft{devices}-{pipeline}"), devices, pipeline, &tasks).await;
-        let client = host.client(SessionId(1));
-        for many in [false, true] {
-            let (put_client, body) = (client.clone(), body.clone());
-            let entries_before: u64 = host.group_status().iter().map(|group| group.applied).sum();
-            let measured = measure(&tasks, seconds, move |number, round| {
-                let (client, body) = (put_client.clone(), body.clone());
-                async move {
-                    client.execute(slot(many, number, round), put(number, round), vec![body]).await.unwrap();
-                }
-            });
-            let measured = measured.await;
-            let where_to = if many { "all slots" } else { "one slot" };
-            report(&format!("put, {devices} voter(s), pipeline {pipeline}, {where_to}"), &measured);
-            let entries: u64 = host.group_status().iter().map(|group| group.applied).sum();
-            println!(
-                "{:<42} {:>9.1} commands",
-                "  entry, on average",
-                measured.ops as f64 / (entries - entries_before).max(1) as f64
-            );
-        }
-        let get_client = client.clone();
-        let measured = measure(&tasks, seconds.min(3), move |number, round| {
-            let client = get_client.clone();
+    let tasks = TaskGroup::new();
+    if !case.openraft {
+        let engine = engine(folder.path(), "direct");
+        let config = MetaConfig::default();
+        let direct = DirectGroup::start(&engine, GroupId(1), Arc::new(PutModel), &config, &tasks).unwrap();
+        let puts = direct.clone();
+        let measured = measure(&tasks, seconds, move |number, round| {
+            let (direct, body) = (puts.clone(), body.clone());
             async move {
-                let found = client.query(slot(true, number, 1), put(number, 1).slice(..16)).await.unwrap();
-                assert!(!found.reply.is_empty(), "the record was written above");
-                if round.is_multiple_of(64) {
-                    tokio::task::yield_now().await;
-                }
+                direct.execute(number, round, SlotId(0), put(number, round), vec![body]).await.unwrap();
             }
         });
-        report(&format!("get of a record, {devices} voter(s)"), &measured.await);
-        let cpu = cpu_time();
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-        let share = (cpu_time() - cpu).as_secs_f64() / seconds as f64 * 100.0;
-        println!("{:<42} {share:>9.2} % of one core", format!("idle, {} voters", 9 * devices));
-        host.shutdown().await;
+        let measured = measured.await;
+        let entries = engine.group_log(GroupId(1)).last().unwrap();
         tasks.stop().await;
-        close(engines).await;
+        close(vec![engine]).await;
+        return Measured { entries, ..measured };
     }
-    let tasks = TaskGroup::new();
-    let engine = engine(&folder, "direct");
-    let direct =
-        DirectGroup::start(&engine, GroupId(1), Arc::new(PutModel), &MetaConfig::default(), &tasks).unwrap();
+    let (host, engines) = host(folder.path(), case.voters, case.pipeline, &tasks).await;
+    let client = host.client(SessionId(1));
+    let entries = || host.group_status().iter().map(|group| group.applied).sum::<u64>();
+    let before = entries();
     let measured = measure(&tasks, seconds, move |number, round| {
-        let (direct, body) = (direct.clone(), body.clone());
+        let (client, body) = (client.clone(), body.clone());
         async move {
-            direct.execute(number, round, SlotId(0), put(number, round), vec![body]).await.unwrap();
+            let slot = slot(case.many_slots, number, round);
+            client.execute(slot, put(number, round), vec![body]).await.unwrap();
         }
     });
-    report("put, one voter, one slot, without openraft", &measured.await);
+    let measured = Measured { entries: entries() - before, ..measured.await };
+    host.shutdown().await;
     tasks.stop().await;
-    close(vec![engine]).await;
+    close(engines).await;
+    measured
+}
+
+async fn reads_and_idle(folder: &Path, seconds: u64) {
+    let folder = tempfile::tempdir_in(folder).unwrap();
+    let tasks = TaskGroup::new();
+    let (host, engines) = host(folder.path(), 3, 1, &tasks).await;
+    let client = host.client(SessionId(1));
+    for number in 0..LOOPS {
+        client.execute(slot(true, number, 1), put(number, 1), Vec::new()).await.unwrap();
+    }
+    let measured = measure(&tasks, seconds, move |number, round| {
+        let client = client.clone();
+        async move {
+            let found = client.query(slot(true, number, 1), put(number, 1).slice(..16)).await.unwrap();
+            assert!(!found.reply.is_empty(), "the record was written above");
+            if round.is_multiple_of(64) {
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    report("read of a record under the lease", &[measured.await]);
+    let cpu = cpu_time();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let share = (cpu_time() - cpu).as_secs_f64() / seconds as f64 * 100.0;
+    println!("{:<58} {share:>7.2} % of one core", "idle, 27 voters");
+    host.shutdown().await;
+    tasks.stop().await;
+    close(engines).await;
 }
 
 async fn close(engines: Vec<Engine>) {
     for engine in engines {
         tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let folder = Path::new(arguments.get(1).expect("a folder on the disk to measure"));
+    let number = |at: usize, default: u64| arguments.get(at).map_or(default, |text| text.parse().unwrap());
+    let (seconds, runs) = (number(2, 2), number(3, 5));
+    let filter = arguments.get(4).map_or("", String::as_str);
+    let cases: Vec<Case> = Case::all().into_iter().filter(|case| case.name().contains(filter)).collect();
+    let mut measured: Vec<Vec<Measured>> = cases.iter().map(|_| Vec::new()).collect();
+    // Case after case within a run, so that a busy spell of the machine hits all of them.
+    for _ in 0..runs {
+        for (case, measured) in cases.iter().zip(&mut measured) {
+            measured.push(run(folder, *case, seconds).await);
+        }
+    }
+    for (case, measured) in cases.iter().zip(&measured) {
+        report(&case.name(), measured);
+    }
+    if filter.is_empty() {
+        reads_and_idle(folder, seconds).await;
     }
 }

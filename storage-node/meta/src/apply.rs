@@ -7,11 +7,11 @@
 //! It runs on the device's apply thread ([`crate::apply_thread`]), never on a runtime thread: a read may go to the disk and
 //! a write may wait for RocksDB, and a hop costs less than one microsecond per command in a batch.
 
-use crate::log_store::Recent;
+use crate::log_store::{READ_BYTES, Recent};
 use crate::overlay::Overlay;
 use crate::proposal::{Command, CommandKind, Outcome, PayloadError, Proposal};
 use crate::raft_types::{
-    Entry, RaftLogId, Reader, StoredMembers, decode_membership, encode_membership, put_log_id,
+    Entry, RaftLogId, Reader, StoredMembers, decode_entry, decode_membership, encode_membership, put_log_id,
 };
 use crate::records::{APPLIED_KEY, MEMBERSHIP_KEY, ended_key, lane_key, lanes_range};
 use crate::voter::Progress;
@@ -20,23 +20,30 @@ use bytes::{BufMut, Bytes, BytesMut};
 use openraft::{EntryPayload, StoredMembership};
 use parking_lot::Mutex;
 use ringfort_core::{CommandId, HybridTime, SYSTEM_SLOT, SessionId, VoterId};
-use ringfort_engine::{Direction, GroupState, StateBatch};
+use ringfort_engine::{Direction, GroupLog, GroupState, StateBatch};
 use ringfort_storage_api::{InlineBody, StateModel};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Lanes whose last command is remembered in memory; beyond that all are forgotten and read again.
 const LANES_REMEMBERED: usize = 8192;
+/// Bytes of commands that become one write to the index.
+const WRITE_BYTES_MAX: usize = 4 << 20;
+/// Results longer than this are not remembered but read again.
+const RESULT_REMEMBERED: usize = 512;
 
 /// The state machine of one voter.
 pub(crate) struct Applier {
     voter: VoterId,
+    log: GroupLog,
     state: GroupState,
     model: Arc<dyn StateModel>,
     progress: Arc<Progress>,
     recent: Arc<Mutex<Recent>>,
+    /// Proposals read from the log, the next ones to apply.
+    page: VecDeque<(u64, Proposal)>,
     applied: Option<RaftLogId>,
     time: HybridTime,
     members: StoredMembers,
@@ -51,17 +58,19 @@ impl Applier {
     /// The state machine over `state` as it is stored. Blocks.
     pub(crate) fn open(
         voter: VoterId,
-        state: GroupState,
+        (log, state): (GroupLog, GroupState),
         model: Arc<dyn StateModel>,
         progress: Arc<Progress>,
         recent: Arc<Mutex<Recent>>,
     ) -> Result<Self, MetaError> {
         let mut applier = Self {
             voter,
+            log,
             state,
             model,
             progress,
             recent,
+            page: VecDeque::new(),
             applied: None,
             time: HybridTime::default(),
             members: StoredMembers::default(),
@@ -113,11 +122,23 @@ impl Applier {
 
     /// Applies `entries`, which follow what was applied. Blocks.
     pub(crate) fn apply(&mut self, entries: Vec<Entry>) -> Result<(), MetaError> {
+        let mut entries = entries.into_iter();
+        while entries.len() > 0 {
+            self.apply_some(&mut entries)?;
+        }
+        Ok(())
+    }
+
+    /// Applies as many entries as become one write.
+    fn apply_some(&mut self, entries: &mut std::vec::IntoIter<Entry>) -> Result<(), MetaError> {
         let state = self.state.clone();
         let mut overlay = Overlay::new(&state);
         let mut answers = Answers::new();
         let mut members_changed = false;
-        for entry in entries {
+        let mut bytes = 0;
+        while bytes < WRITE_BYTES_MAX
+            && let Some(entry) = entries.next()
+        {
             let log_id = entry.log_id;
             match entry.payload {
                 EntryPayload::Blank => {}
@@ -126,6 +147,9 @@ impl Applier {
                     members_changed = true;
                 }
                 EntryPayload::Normal(proposal) => {
+                    let proposal =
+                        if proposal.is_left_in_log() { self.read_proposal(log_id.index)? } else { proposal };
+                    bytes += proposal.head_len();
                     let outcomes = self.apply_batch(&mut overlay, log_id.index, &proposal);
                     if let Some(senders) = proposal.take_replies(self.voter) {
                         answers.push((senders, outcomes));
@@ -152,6 +176,24 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// The proposal at `index`, from the log; those after it are read along.
+    fn read_proposal(&mut self, index: u64) -> Result<Proposal, MetaError> {
+        self.page.retain(|(at, _)| *at >= index);
+        if self.page.front().is_none_or(|(at, _)| *at != index) {
+            self.page.clear();
+            for (at, payload) in self.log.read(index, u64::MAX, READ_BYTES)? {
+                let entry = decode_entry(at, &payload).map_err(|error| corrupt("an entry", error))?;
+                if let EntryPayload::Normal(proposal) = entry.payload {
+                    self.page.push_back((at, proposal.without_bodies()));
+                }
+            }
+        }
+        match self.page.pop_front() {
+            Some((at, proposal)) if at == index => Ok(proposal),
+            _ => Err(MetaError::Corrupt { what: format!("entry {index} is not in the log") }),
+        }
     }
 
     fn apply_batch(
@@ -216,7 +258,11 @@ impl Applier {
         if self.lanes.len() >= LANES_REMEMBERED {
             self.lanes.clear();
         }
-        self.lanes.insert((id.session, id.lane), (id.sequence, result.clone()));
+        if result.len() <= RESULT_REMEMBERED {
+            self.lanes.insert((id.session, id.lane), (id.sequence, result.clone()));
+        } else {
+            self.lanes.remove(&(id.session, id.lane));
+        }
         overlay.put(lane_key(&id).to_vec(), record);
         Outcome::Done(result)
     }

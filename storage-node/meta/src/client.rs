@@ -133,10 +133,13 @@ impl MetaClient {
         let deadline = Instant::now() + config.command_timeout;
         let found = self.inner.group(group);
         let mut pause = PAUSE_MIN;
+        // Whether an earlier attempt may have taken effect: then a refusal now says nothing about the command.
+        let mut tried = false;
         loop {
             let (reply, waiting) = oneshot::channel();
             let (command, bodies) = (command.clone(), bodies.clone());
-            if !found.queue.push(Pending { kind, slot, id, command, bodies, bytes, reply }) {
+            let queued = found.queue.push(Pending { kind, slot, id, command, bodies, bytes, reply });
+            if !queued && !tried {
                 return Err(MetaError::Busy { group });
             }
             // A proposal stuck with a leader that lost its quorum is left behind after a few election timeouts: the next
@@ -145,13 +148,13 @@ impl MetaClient {
             match tokio::time::timeout_at(attempt, waiting).await {
                 Ok(Ok(Outcome::Done(result))) => return Ok(result),
                 Ok(Ok(Outcome::SessionEnded)) => return Err(MetaError::SessionEnded { session: id.session }),
-                Ok(Ok(Outcome::NoSpace)) => return Err(MetaError::NoSpace { group }),
+                Ok(Ok(Outcome::NoSpace)) if !tried => return Err(MetaError::NoSpace { group }),
                 Ok(Ok(Outcome::Superseded)) => {
                     return Err(MetaError::Conflict {
                         what: "a later command of the lane came first".to_owned(),
                     });
                 }
-                Ok(Ok(Outcome::Retry) | Err(_)) | Err(_) => {}
+                Ok(Ok(Outcome::Retry | Outcome::NoSpace) | Err(_)) | Err(_) => tried |= queued,
             }
             if Instant::now() + pause >= deadline {
                 return Err(MetaError::Timeout { group });
@@ -191,13 +194,9 @@ impl MetaClient {
         let mut pause = PAUSE_MIN;
         loop {
             if let Some(leader) = group.leader()
-                && leader.may_serve_reads()
+                && let Some(answer) = self.ask_leading(&leader, slot, query)?
             {
-                let answer = self.ask(&leader, slot, query)?;
-                // The lease, looked at after reading, held while reading.
-                if leader.may_serve_reads() {
-                    return Ok((leader, answer));
-                }
+                return Ok((leader, answer));
             }
             let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.inner.config.query_timeout);
             if Instant::now() + pause >= deadline {
@@ -206,6 +205,21 @@ impl MetaClient {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// The answer of a voter that takes itself for the leader; `None` if it may not answer.
+    pub(crate) fn ask_leading(
+        &self,
+        leader: &Voter,
+        slot: SlotId,
+        query: &[u8],
+    ) -> Result<Option<QueryReply>, MetaError> {
+        if !leader.may_serve_reads() {
+            return Ok(None);
+        }
+        let answer = self.ask(leader, slot, query)?;
+        // The lease, looked at after reading, held while reading.
+        Ok(leader.may_serve_reads().then_some(answer))
     }
 
     fn ask(&self, leader: &Voter, slot: SlotId, query: &[u8]) -> Result<QueryReply, MetaError> {

@@ -26,7 +26,8 @@ pub struct MetaConfig {
     pub queue_commands_max: usize,
     /// Bytes that may wait before one group.
     pub queue_bytes_max: usize,
-    /// Proposals of one group under way at once.
+    /// Proposals of one group under way at once. One: the next batch grows meanwhile, and cost follows commands per entry (ADR
+    /// 0001).
     pub pipeline: usize,
     /// Commands a session may have outstanding, over all groups.
     pub lanes_max: u32,
@@ -53,8 +54,8 @@ impl Default for MetaConfig {
             batch_commands_max: 256,
             batch_bytes_max: 2 << 20,
             queue_commands_max: 4096,
-            queue_bytes_max: 32 << 20,
-            pipeline: 2,
+            queue_bytes_max: 8 << 20,
+            pipeline: 1,
             lanes_max: 4096,
             command_timeout: Duration::from_secs(20),
             query_timeout: Duration::from_secs(10),

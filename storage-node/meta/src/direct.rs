@@ -35,7 +35,8 @@ impl DirectGroup {
         let (log, state) = (engine.group_log(id), engine.group_state(id));
         let recent =
             LogStore::new(VoterId(1), engine.clone(), log.clone(), state.clone(), tasks.clone()).recent();
-        let applier = Box::new(Applier::open(VoterId(1), state, model, Arc::default(), recent)?);
+        let applier =
+            Box::new(Applier::open(VoterId(1), (log.clone(), state), model, Arc::default(), recent)?);
         let thread = ApplyThread::start("direct-apply".to_owned()).map_err(|error| MetaError::Invalid {
             what: format!("cannot start the apply thread: {error}"),
         })?;

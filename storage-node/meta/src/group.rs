@@ -1,19 +1,21 @@
 //! One metadata group: its voters in this process, the queue before it, and the task that makes proposals of the queue.
 
+use crate::network::Wire;
 use crate::proposal::{CommandKind, Outcome, Proposal, ProposalBuilder, Replies};
 use crate::raft_types::Types;
 use crate::voter::Voter;
 use crate::{MetaConfig, MetaError};
 use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use openraft::raft::ClientWriteResult;
 use parking_lot::{Mutex, RwLock};
 use ringfort_core::{CommandId, GroupId, HybridTime, SlotId, VoterId};
 use ringfort_engine::Health;
 use ringfort_runtime::wall_us;
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
@@ -29,6 +31,7 @@ pub(crate) struct Group {
     /// Held while voters are changed.
     pub(crate) changing: tokio::sync::Mutex<()>,
     stamp: Mutex<HybridTime>,
+    pub(crate) wire: Wire,
 }
 
 /// A command on its way into a proposal.
@@ -57,7 +60,7 @@ struct Waiting {
 }
 
 impl Queue {
-    fn new(config: &MetaConfig) -> Self {
+    pub(crate) fn new(config: &MetaConfig) -> Self {
         Self {
             waiting: Mutex::default(),
             wake: Notify::new(),
@@ -125,6 +128,7 @@ impl Group {
             leader_changed: Notify::new(),
             changing: tokio::sync::Mutex::new(()),
             stamp: Mutex::default(),
+            wire: Wire::default(),
         })
     }
 
@@ -172,10 +176,38 @@ impl Group {
     }
 }
 
-/// A proposal under way, to be answered in any case.
-async fn fate(proposal: Proposal, proposer: VoterId, waiting: oneshot::Receiver<ClientWriteResult<Types>>) {
-    if !matches!(waiting.await, Ok(Ok(_))) {
-        send_back(&proposal, proposer);
+/// Proposals under way, each to be answered in any case.
+#[derive(Default)]
+struct UnderWay(Vec<(Proposal, VoterId, oneshot::Receiver<ClientWriteResult<Types>>)>);
+
+impl UnderWay {
+    /// Waits until one has ended; for ever if there are none. Cancel-safe.
+    async fn ended(&mut self) {
+        poll_fn(|context| {
+            let before = self.0.len();
+            self.0.retain_mut(|(proposal, proposer, waiting)| match Pin::new(waiting).poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(Ok(_))) => false,
+                Poll::Ready(_) => {
+                    send_back(proposal, *proposer);
+                    false
+                }
+            });
+            if self.0.len() < before { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Gives up those with a leader that another voter has replaced: cut off or stuck on its disk, it may never answer, and the
+    /// commands go on under the same ids.
+    fn abandon(&mut self, leader: VoterId) {
+        self.0.retain(|(proposal, proposer, _)| {
+            let replaced = *proposer != leader;
+            if replaced {
+                send_back(proposal, *proposer);
+            }
+            !replaced
+        });
     }
 }
 
@@ -192,22 +224,30 @@ pub(crate) async fn run_batcher(
     config: MetaConfig,
     stop: tokio_util::sync::CancellationToken,
 ) {
-    let mut under_way = FuturesUnordered::new();
+    let mut under_way = UnderWay::default();
     loop {
-        if under_way.len() >= config.pipeline {
-            under_way.next().await;
-            continue;
+        // Made before the leader is looked at: no change is missed in between.
+        let changed = group.leader_changed.notified();
+        let leader = group.leader();
+        if let Some(leader) = &leader {
+            under_way.abandon(leader.id);
         }
-        if group.queue.is_empty() {
+        let full = under_way.0.len() >= config.pipeline;
+        if full || group.queue.is_empty() {
             tokio::select! {
-                () = group.queue.filled() => {}
-                Some(()) = under_way.next() => {}
+                () = group.queue.filled(), if !full => {}
+                () = under_way.ended() => {}
+                () = changed, if !under_way.0.is_empty() => {}
                 () = stop.cancelled() => return,
             }
             continue;
         }
         let commands = group.queue.take(config.batch_commands_max, config.batch_bytes_max);
-        let Ok(leader) = group.wait_leader(LEADER_WAIT).await else {
+        let leader = match leader {
+            Some(leader) => Ok(leader),
+            None => group.wait_leader(LEADER_WAIT).await,
+        };
+        let Ok(leader) = leader else {
             commands.into_iter().for_each(|pending| drop(pending.reply.send(Outcome::Retry)));
             continue;
         };
@@ -215,7 +255,7 @@ pub(crate) async fn run_batcher(
             let proposer = leader.id;
             proposal.expect_replies(Replies { proposer, senders });
             match leader.raft.client_write_ff(proposal.clone()).await {
-                Ok(waiting) => under_way.push(fate(proposal, proposer, waiting)),
+                Ok(waiting) => under_way.0.push((proposal, proposer, waiting)),
                 Err(_stopped) => send_back(&proposal, proposer),
             }
         }

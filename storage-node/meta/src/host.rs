@@ -15,7 +15,6 @@ use ringfort_runtime::TaskGroup;
 use ringfort_storage_api::StateModel;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// All voters of this process: for each device added, one voter in each group that has one there. Cheap to clone.
 #[derive(Clone)]
@@ -217,16 +216,6 @@ impl MetaHost {
         }
         self.inner.slots.store(Arc::new(slots));
         Ok(())
-    }
-
-    /// Cuts the voters of a device off from all others, or joins them again: for tests of partitions.
-    #[doc(hidden)]
-    pub fn isolate(&self, voter: VoterId, cut: bool) {
-        for group in self.inner.groups.read().values() {
-            if let Some(voter) = group.voter(voter) {
-                voter.isolated.store(cut, Ordering::Relaxed);
-            }
-        }
     }
 
     /// Stops all voters. What they store stays.

@@ -4,9 +4,10 @@
 //! [`Lease::refuses_votes`]). So until the send time of the last message that a quorum acknowledged plus a bound shorter
 //! than that timeout, no other leader can have been elected, and what this leader has applied is all there is. The
 //! leader itself is part of every such quorum: it refuses votes while its lease runs, and gives the lease up before it
-//! lets a vote request through.
+//! lets a vote request through or sends one of its own. A configuration counts from the moment it is first sent to a peer: no
+//! peer can act by it before.
 //!
-//! Times are of the monotonic clock since start; both ends of every comparison are taken on this process's clock.
+//! Times are of the boot clock; both ends of every comparison are taken on this process's clock.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 type LeaderId = openraft::LeaderId<u64>;
+/// The voters that each need a quorum, by configuration; two while they change.
+pub(crate) type Configs = Vec<Vec<u64>>;
 
 /// The lease of one voter.
 pub(crate) struct Lease {
@@ -32,8 +35,11 @@ struct State {
     leader: LeaderId,
     /// Send time of the last acknowledged message, per voter.
     acked: BTreeMap<u64, Duration>,
-    /// The configurations that each need a quorum.
-    configs: Vec<Vec<u64>>,
+    configs: Configs,
+    /// Their index in the log.
+    configs_at: u64,
+    /// The newest configuration sent to a peer: under which leadership, at which index.
+    sent: (LeaderId, u64, Configs),
     voter: u64,
 }
 
@@ -52,14 +58,17 @@ impl Lease {
             floor: LeaderId::default(),
             leader: LeaderId::default(),
             acked: BTreeMap::new(),
-            configs: Vec::new(),
+            configs: Configs::new(),
+            configs_at: 0,
+            sent: (LeaderId::default(), 0, Configs::new()),
             voter,
         };
         Self { lease, until_us: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
-    /// This voter leads as `leader` with the voters `configs`; or it does not lead (`None`).
-    pub(crate) fn lead(&self, leader: Option<LeaderId>, configs: Vec<Vec<u64>>) {
+    /// This voter leads as `leader` with the voters `configs`, which stand at index `at` of the log; or it does not lead
+    /// (`None`).
+    pub(crate) fn lead(&self, leader: Option<LeaderId>, at: u64, configs: Configs) {
         let mut state = self.state.lock();
         let Some(leader) = leader.filter(|leader| *leader >= state.floor) else {
             state.acked.clear();
@@ -70,7 +79,24 @@ impl Lease {
             state.leader = leader;
             state.acked.clear();
         }
-        state.configs = configs;
+        (state.configs_at, state.configs) = match &state.sent {
+            (of, sent_at, sent) if *of == leader && *sent_at > at => (*sent_at, sent.clone()),
+            _ => (at, configs),
+        };
+        self.renew(&state);
+    }
+
+    /// This voter is about to send the configuration at index `at` to a peer as `leader`.
+    pub(crate) fn sends_configs(&self, leader: LeaderId, at: u64, configs: Configs) {
+        let mut state = self.state.lock();
+        if (state.sent.0, state.sent.1) >= (leader, at) {
+            return;
+        }
+        if state.leader == leader && state.configs_at < at {
+            state.configs.clone_from(&configs);
+            state.configs_at = at;
+        }
+        state.sent = (leader, at, configs);
         self.renew(&state);
     }
 
@@ -97,15 +123,27 @@ impl Lease {
         if now < state.votes_from || self.holds(now) {
             return true;
         }
+        self.give_up(&mut state, candidate);
+        false
+    }
+
+    /// This voter asks for votes as `candidate`: it has given itself its own, so its lease ends before anybody can answer.
+    pub(crate) fn campaigns(&self, candidate: LeaderId) {
+        self.give_up(&mut self.state.lock(), candidate);
+    }
+
+    fn give_up(&self, state: &mut State, candidate: LeaderId) {
         if candidate > state.leader {
             state.floor = state.floor.max(candidate);
             state.acked.clear();
             self.until_us.store(0, Ordering::Release);
         }
-        false
     }
 
     fn renew(&self, state: &State) {
+        if state.leader < state.floor {
+            return;
+        }
         let until = state
             .configs
             .iter()
@@ -145,10 +183,10 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn leading(configs: Vec<Vec<u64>>) -> (Lease, LeaderId) {
+    fn leading(configs: Configs) -> (Lease, LeaderId) {
         let lease = Lease::new(1, LEASE, TIMEOUT, ms(0), false);
         let leader = LeaderId::new(4, 1);
-        lease.lead(Some(leader), configs);
+        lease.lead(Some(leader), 7, configs);
         (lease, leader)
     }
 
@@ -162,7 +200,7 @@ mod tests {
         assert!(lease.holds(ms(1129)) && !lease.holds(ms(1130)));
         lease.acknowledged(LeaderId::new(3, 1), 2, ms(2000));
         assert!(!lease.holds(ms(1130)), "an acknowledgement of another leadership counts for nothing");
-        lease.lead(None, vec![]);
+        lease.lead(None, 0, vec![]);
         assert!(!lease.holds(ms(1051)));
     }
 
@@ -190,6 +228,46 @@ mod tests {
         assert!(!lease.refuses_votes(LeaderId::new(5, 3), ms(1090)));
         lease.acknowledged(leader, 2, ms(1091));
         assert!(!lease.holds(ms(1092)), "a late acknowledgement does not revive a lease given up");
+    }
+
+    #[test]
+    fn a_candidate_has_no_lease() {
+        let (lease, leader) = leading(vec![vec![1, 2, 3]]);
+        lease.acknowledged(leader, 2, ms(1000));
+        assert!(lease.holds(ms(1001)));
+        lease.campaigns(LeaderId::new(5, 1));
+        assert!(!lease.holds(ms(1001)), "its own vote may make another leadership");
+        lease.acknowledged(leader, 3, ms(1002));
+        lease.lead(Some(leader), 7, vec![vec![1, 2, 3]]);
+        assert!(!lease.holds(ms(1003)), "what openraft said before it became a candidate comes too late");
+        lease.lead(Some(LeaderId::new(5, 1)), 7, vec![vec![1, 2, 3]]);
+        lease.acknowledged(LeaderId::new(5, 1), 3, ms(1010));
+        assert!(lease.holds(ms(1011)), "the leadership it campaigned for has a lease of its own");
+    }
+
+    #[test]
+    fn a_configuration_counts_once_it_is_sent() {
+        let (lease, leader) = leading(vec![vec![1]]);
+        lease.sends_configs(leader, 9, vec![vec![1, 2, 3]]);
+        assert!(!lease.holds(ms(1000)), "2 and 3 may elect a leader without 1");
+        lease.lead(Some(leader), 7, vec![vec![1]]);
+        assert!(!lease.holds(ms(1000)), "late news of an older configuration changes nothing");
+        lease.acknowledged(leader, 3, ms(1000));
+        assert!(lease.holds(ms(1001)));
+        lease.sends_configs(leader, 8, vec![vec![1]]);
+        assert!(!lease.holds(ms(1081)), "an older configuration sent again to one who lags changes nothing");
+        lease.lead(Some(leader), 12, vec![vec![1]]);
+        assert!(lease.holds(ms(2000)));
+        lease.sends_configs(leader, 10, vec![vec![1, 2, 3]]);
+        assert!(
+            lease.holds(ms(2000)),
+            "nor does one that was sent for the first time when it was no longer in force"
+        );
+        // Sent before openraft has told of the leadership.
+        let next = LeaderId::new(6, 1);
+        lease.sends_configs(next, 20, vec![vec![1, 2, 3]]);
+        lease.lead(Some(next), 12, vec![vec![1]]);
+        assert!(!lease.holds(ms(2000)));
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! Entries go to the engine piece by piece, bodies uncopied, and the flush callback runs on the device's thread after the
 //! sync. The newest entries stay here decoded, so that applying and replicating them costs no read and no decoding.
 
-use crate::proposal::PayloadError;
+use crate::proposal::{PayloadError, Proposal};
 use crate::raft_types::{
     Entry, RaftLogId, RaftVote, StorageError, Types, decode_entry, decode_mark, decode_vote, encode_mark,
-    encode_vote, entry_pieces, payload_log_id,
+    encode_vote, entry_pieces, is_batch, payload_log_id,
 };
 use bytes::Bytes;
 use openraft::storage::{LogFlushed, LogState, RaftLogStorage};
@@ -16,11 +16,12 @@ use openraft::{
 use parking_lot::Mutex;
 use ringfort_core::VoterId;
 use ringfort_engine::{Engine, EngineError, GroupLog, GroupState, LogEntry};
-use ringfort_runtime::TaskGroup;
+use ringfort_runtime::{TaskGroup, boot_time};
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Bytes of applied entries kept decoded for followers.
@@ -28,7 +29,12 @@ const APPLIED_BYTES_KEPT: usize = 256 << 10;
 /// Bytes of entries kept decoded in all; what falls out is read from the engine.
 const RECENT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of one read of the engine's log, and of what one message to a follower carries.
-const READ_BYTES: usize = 2 << 20;
+pub(crate) const READ_BYTES: usize = 2 << 20;
+/// Bytes of commands that entries read to be applied have in memory; those behind them are left in the log until their turn.
+const COMMAND_BYTES_MAX: usize = 4 << 20;
+/// How often an append looks whether the snapshot before it is installed, and for how long at most.
+const INSTALL_POLL: Duration = Duration::from_millis(5);
+const INSTALL_WAIT: Duration = Duration::from_secs(600);
 /// The grain of [`LogSize`].
 const MARK_BYTES: u64 = 1 << 20;
 
@@ -42,6 +48,8 @@ pub(crate) struct LogStore {
     log: GroupLog,
     state: GroupState,
     recent: Arc<Mutex<Recent>>,
+    /// The log up to here is replaced by a snapshot that was still being installed when openraft asked for the purge.
+    replaced: Option<RaftLogId>,
     tasks: TaskGroup,
 }
 
@@ -145,7 +153,7 @@ impl LogStore {
         state: GroupState,
         tasks: TaskGroup,
     ) -> Self {
-        Self { owner, engine, log, state, recent: Arc::default(), tasks }
+        Self { owner, engine, log, state, recent: Arc::default(), replaced: None, tasks }
     }
 
     /// The newest entries, shared with the state machine and the purger.
@@ -153,23 +161,25 @@ impl LogStore {
         self.recent.clone()
     }
 
-    /// Reads `from..to` from the engine, on the blocking pool. Without bodies the result is small whatever the range.
+    /// Reads `from..to` from the engine, on the blocking pool. Without bodies the result is small whatever the range
+    /// (`COMMAND_BYTES_MAX`).
     #[allow(clippy::result_large_err, reason = "openraft's error type")]
     async fn read(&self, from: u64, to: u64, bodies: bool, all: bool) -> Result<Vec<Entry>, StorageError> {
         let log = self.log.clone();
         let work = move || {
             let mut entries = Vec::new();
             let mut next = from;
+            let mut room = COMMAND_BYTES_MAX;
             while next < to {
                 let page = log.read(next, to, READ_BYTES).map_err(|error| failed(ErrorVerb::Read, &error))?;
                 let Some((last, _)) = page.last() else { break };
                 next = last + 1;
                 for (index, payload) in &page {
-                    let mut entry = decode_entry(*index, payload).map_err(|error| damaged(&error))?;
-                    if let (EntryPayload::Normal(proposal), false) = (&entry.payload, bodies) {
-                        entry.payload = EntryPayload::Normal(proposal.without_bodies());
-                    }
-                    entries.push(entry);
+                    let entry = match bodies {
+                        true => decode_entry(*index, payload),
+                        false => decode_to_apply(*index, payload, &mut room),
+                    };
+                    entries.push(entry.map_err(|error| damaged(&error))?);
                 }
                 if !all {
                     break;
@@ -185,10 +195,37 @@ impl LogStore {
         }
     }
 
+    /// Drops the log that a snapshot has replaced: only then does what follows the snapshot fit the log. Waits until it is
+    /// installed, which it is unless a new leader was faster.
+    async fn drop_replaced(&mut self) -> Result<(), StorageError> {
+        let Some(log_id) = self.replaced.take() else { return Ok(()) };
+        let deadline = boot_time() + INSTALL_WAIT;
+        while self.state.durable_applied() < log_id.index && boot_time() < deadline {
+            tokio::time::sleep(INSTALL_POLL).await;
+        }
+        let (done, waiting) = oneshot::channel();
+        self.log.purge_to(log_id.index, encode_mark(&log_id), move |result| drop(done.send(result)));
+        self.written(waiting, ErrorSubject::Logs).await
+    }
+
     async fn written(&self, done: Flushed, subject: ErrorSubject<u64>) -> Result<(), StorageError> {
         let result = done.await.unwrap_or(Err(EngineError::Closed));
         result.map_err(|error| StorageIOError::new(subject, ErrorVerb::Write, AnyError::new(&error)).into())
     }
+}
+
+/// An entry without bodies, or as no more than a stand-in when `room` for commands is used up.
+fn decode_to_apply(index: u64, payload: &Bytes, room: &mut usize) -> Result<Entry, PayloadError> {
+    if *room == 0 && is_batch(payload)? {
+        let log_id = payload_log_id(index, payload)?;
+        return Ok(Entry { log_id, payload: EntryPayload::Normal(Proposal::left_in_log()) });
+    }
+    let mut entry = decode_entry(index, payload)?;
+    if let EntryPayload::Normal(proposal) = &entry.payload {
+        *room = room.saturating_sub(proposal.head_len());
+        entry.payload = EntryPayload::Normal(proposal.without_bodies());
+    }
+    Ok(entry)
 }
 
 fn failed(verb: ErrorVerb, error: &EngineError) -> StorageError {
@@ -246,10 +283,15 @@ impl RaftLogReader<Types> for Replicated {
 
     async fn limited_get_log_entries(&mut self, from: u64, to: u64) -> Result<Vec<Entry>, StorageError> {
         let recent = self.0.recent.lock().get(from, to, READ_BYTES);
-        match recent {
-            Some(entries) => Ok(entries),
-            None => self.0.read(from, to, true, false).await,
+        let mut entries = match recent {
+            Some(entries) => entries,
+            None => self.0.read(from, to, true, false).await?,
+        };
+        // A message has to go on where the last one ended; what was purged meanwhile is for a snapshot.
+        if entries.first().is_some_and(|first| first.log_id.index != from) {
+            entries.clear();
         }
+        Ok(entries)
     }
 }
 
@@ -290,6 +332,7 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        self.drop_replaced().await?;
         let mut records = Vec::new();
         {
             let mut recent = self.recent.lock();
@@ -324,6 +367,13 @@ impl RaftLogStorage<Types> for LogStore {
         let (done, waiting) = oneshot::channel();
         self.log.purge_to(log_id.index, encode_mark(&log_id), move |result| drop(done.send(result)));
         match waiting.await.unwrap_or(Err(EngineError::Closed)) {
+            // openraft asks while a snapshot is being installed; its place in the log is made when something follows it.
+            Err(EngineError::PurgeTooFar { .. })
+                if self.log.last().is_none_or(|last| last < log_id.index) =>
+            {
+                self.replaced = Some(log_id);
+                Ok(())
+            }
             // Nothing is lost by keeping entries that openraft no longer asks for.
             Err(EngineError::PurgeTooFar { index, durable, .. }) => {
                 tracing::warn!(index, durable, "the log keeps entries that are not durable in the state yet");

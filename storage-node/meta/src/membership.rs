@@ -64,7 +64,25 @@ async fn attempt(inner: &Inner, group: &Arc<Group>, wanted: &BTreeSet<u64>) -> R
         let changed = leader.raft.change_membership(wanted.clone(), false).await;
         changed.map_err(|error| raft_error(group.id, error))?;
     }
+    settled(inner, group, &leader).await?;
     drop_left(inner, group, wanted).await
+}
+
+/// Waits until the configuration the leader acts by is committed. Before that a successor may still act by the one before, and
+/// then needs those who left.
+async fn settled(inner: &Inner, group: &Group, leader: &Voter) -> Result<(), MetaError> {
+    let deadline = boot_time() + inner.config.query_timeout;
+    loop {
+        let at =
+            leader.raft.server_metrics().borrow().membership_config.log_id().map_or(0, |log_id| log_id.index);
+        if leader.progress.index() >= at {
+            return Ok(());
+        }
+        if !leader.running() || boot_time() > deadline {
+            return Err(raft_error(group.id, "the new configuration is not committed"));
+        }
+        tokio::time::sleep(PROGRESS_POLL).await;
+    }
 }
 
 /// The voters by configuration, and all members.

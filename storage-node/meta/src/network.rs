@@ -1,7 +1,7 @@
 //! Messages between the voters of one process: direct calls, nothing copied.
 
 use crate::group::Group;
-use crate::lease::Lease;
+use crate::lease::{Configs, Lease};
 use crate::raft_types::{Raft, RaftVote, Types};
 use crate::voter::Voter;
 use openraft::error::{
@@ -11,11 +11,10 @@ use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
-use openraft::{OptionalSend, Snapshot};
+use openraft::{EntryPayload, OptionalSend, Snapshot};
 use ringfort_core::VoterId;
 use ringfort_runtime::boot_time;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -30,17 +29,11 @@ pub(crate) struct Links {
     group: Weak<Group>,
     from: VoterId,
     lease: Arc<Lease>,
-    isolated: Arc<AtomicBool>,
 }
 
 impl Links {
-    pub(crate) fn new(
-        group: &Arc<Group>,
-        from: VoterId,
-        lease: Arc<Lease>,
-        isolated: Arc<AtomicBool>,
-    ) -> Self {
-        Self { group: Arc::downgrade(group), from, lease, isolated }
+    pub(crate) fn new(group: &Arc<Group>, from: VoterId, lease: Arc<Lease>) -> Self {
+        Self { group: Arc::downgrade(group), from, lease }
     }
 }
 
@@ -66,12 +59,23 @@ struct Away {
 }
 
 impl Link {
-    fn target(&self) -> Result<Arc<Voter>, Away> {
-        let voter = self.links.group.upgrade().and_then(|group| group.voter(self.target));
-        voter
-            .filter(|voter| voter.running() && !voter.isolated.load(Ordering::Relaxed))
-            .filter(|_| !self.links.isolated.load(Ordering::Relaxed))
-            .ok_or(Away { from: self.links.from, to: self.target })
+    /// The peer, once a message to it has crossed the wire.
+    async fn reach(&self) -> Result<Arc<Voter>, Away> {
+        let away = Away { from: self.links.from, to: self.target };
+        let Some(group) = self.links.group.upgrade() else { return Err(away) };
+        if !group.wire.carries(self.links.from, self.target).await {
+            return Err(away);
+        }
+        group.voter(self.target).filter(|voter| voter.running()).ok_or(away)
+    }
+
+    /// Waits until the answer to a message has crossed the wire.
+    async fn answered(&self) -> Result<(), Away> {
+        let away = Away { from: self.links.from, to: self.target };
+        match self.links.group.upgrade() {
+            Some(group) if group.wire.carries(self.target, self.links.from).await => Ok(()),
+            _ => Err(away),
+        }
     }
 
     fn remote(&self, error: RaftError<u64>) -> RpcError {
@@ -90,12 +94,14 @@ impl RaftNetwork<Types> for Link {
     ) -> Result<AppendEntriesResponse<u64>, RpcError> {
         let sent = boot_time();
         let leader = request.vote.leader_id;
-        let voter = self.target().map_err(|away| RPCError::Unreachable(Unreachable::new(&away)))?;
-        let response = voter.raft.append_entries(request).await.map_err(|error| self.remote(error))?;
-        if self.links.isolated.load(Ordering::Relaxed) || voter.isolated.load(Ordering::Relaxed) {
-            let away = Away { from: self.links.from, to: self.target };
-            return Err(RPCError::Unreachable(Unreachable::new(&away)));
+        for entry in &request.entries {
+            if let EntryPayload::Membership(members) = &entry.payload {
+                self.links.lease.sends_configs(leader, entry.log_id.index, configs(members));
+            }
         }
+        let voter = self.reach().await.map_err(unreachable)?;
+        let response = voter.raft.append_entries(request).await.map_err(|error| self.remote(error))?;
+        self.answered().await.map_err(unreachable)?;
         if !matches!(response, AppendEntriesResponse::HigherVote(_)) {
             self.links.lease.acknowledged(leader, self.target.0, sent);
         }
@@ -107,12 +113,16 @@ impl RaftNetwork<Types> for Link {
         request: VoteRequest<u64>,
         _option: RPCOption,
     ) -> Result<VoteResponse<u64>, RpcError> {
-        let voter = self.target().map_err(|away| RPCError::Unreachable(Unreachable::new(&away)))?;
-        if voter.lease.refuses_votes(request.vote.leader_id, boot_time()) {
+        self.links.lease.campaigns(request.vote.leader_id);
+        let voter = self.reach().await.map_err(unreachable)?;
+        let response = if voter.lease.refuses_votes(request.vote.leader_id, boot_time()) {
             let vote = voter.raft.server_metrics().borrow().vote;
-            return Ok(VoteResponse::new(vote, None, false));
-        }
-        voter.raft.vote(request).await.map_err(|error| self.remote(error))
+            VoteResponse::new(vote, None, false)
+        } else {
+            voter.raft.vote(request).await.map_err(|error| self.remote(error))?
+        };
+        self.answered().await.map_err(unreachable)?;
+        Ok(response)
     }
 
     async fn full_snapshot(
@@ -122,7 +132,11 @@ impl RaftNetwork<Types> for Link {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<u64>, StreamingError<Types, Fatal<u64>>> {
-        let voter = self.target().map_err(|away| StreamingError::Unreachable(Unreachable::new(&away)))?;
+        let members = &snapshot.meta.last_membership;
+        let at = members.log_id().map_or(0, |log_id| log_id.index);
+        self.links.lease.sends_configs(vote.leader_id, at, configs(members.membership()));
+        let voter =
+            self.reach().await.map_err(|away| StreamingError::Unreachable(Unreachable::new(&away)))?;
         let raft: Raft = voter.raft.clone();
         // The other voter pulls the pages; giving up here does not stop it, it only leaves the answer unheard.
         tokio::select! {
@@ -135,5 +149,36 @@ impl RaftNetwork<Types> for Link {
 
     fn backoff(&self) -> Backoff {
         Backoff::new(std::iter::repeat(BACKOFF))
+    }
+}
+
+fn unreachable(away: Away) -> RpcError {
+    RPCError::Unreachable(Unreachable::new(&away))
+}
+
+/// The voters of each part of a configuration.
+pub(crate) fn configs(members: &openraft::Membership<u64, openraft::impls::EmptyNode>) -> Configs {
+    members.get_joint_config().iter().map(|config| config.iter().copied().collect()).collect()
+}
+
+/// The wire between the voters of a group. All voters are in one process, so it carries everything, at once; tests put faults on
+/// it.
+#[derive(Default)]
+pub(crate) struct Wire {
+    #[cfg(test)]
+    pub(crate) faults: crate::tests::faults::Faults,
+}
+
+impl Wire {
+    /// Whether a message gets from one voter to another; returns when it has arrived.
+    #[cfg(test)]
+    async fn carries(&self, from: VoterId, to: VoterId) -> bool {
+        self.faults.carries(from, to).await
+    }
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_async, clippy::unused_self, reason = "the form that tests need")]
+    async fn carries(&self, _from: VoterId, _to: VoterId) -> bool {
+        true
     }
 }

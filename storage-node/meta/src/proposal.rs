@@ -110,6 +110,8 @@ pub(crate) struct Batch {
     spans: Vec<(u32, u32)>,
     bodies: Vec<Bytes>,
     body_bytes: usize,
+    /// Nothing of it is here: whoever applies it reads it from the log.
+    left_in_log: bool,
     replies: Mutex<Option<Replies>>,
 }
 
@@ -171,9 +173,8 @@ impl Proposal {
 
     /// The pieces that follow the prefix in the payload; nothing is copied.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Bytes> + '_ {
-        assert_eq!(
-            self.0.bodies.len(),
-            self.0.spans.len(),
+        assert!(
+            self.0.bodies.len() == self.0.spans.len() && !self.0.left_in_log,
             "a batch stripped of its bodies goes nowhere but to apply"
         );
         std::iter::once(self.0.head.clone()).chain(self.0.bodies.iter().cloned())
@@ -199,8 +200,32 @@ impl Proposal {
             spans: self.0.spans.clone(),
             bodies: Vec::new(),
             body_bytes: 0,
+            left_in_log: false,
             replies: Mutex::new(None),
         }))
+    }
+
+    /// Stands for a proposal that is still in the log, so that a long row of entries costs little memory.
+    pub(crate) fn left_in_log() -> Self {
+        Self(Arc::new(Batch {
+            stamp: HybridTime::default(),
+            head: Bytes::new(),
+            commands: Vec::new(),
+            spans: Vec::new(),
+            bodies: Vec::new(),
+            body_bytes: 0,
+            left_in_log: true,
+            replies: Mutex::new(None),
+        }))
+    }
+
+    pub(crate) fn is_left_in_log(&self) -> bool {
+        self.0.left_in_log
+    }
+
+    /// Bytes of the commands, without their bodies.
+    pub(crate) fn head_len(&self) -> usize {
+        self.0.head.len()
     }
 
     /// Decodes what follows the prefix.
@@ -251,6 +276,7 @@ impl Proposal {
             spans,
             bodies,
             body_bytes,
+            left_in_log: false,
             replies: Mutex::new(None),
         })))
     }
@@ -337,6 +363,7 @@ impl ProposalBuilder {
             spans: self.spans,
             bodies: self.bodies,
             body_bytes: self.body_bytes,
+            left_in_log: false,
             replies: Mutex::new(None),
         }))
     }

@@ -168,6 +168,11 @@ pub(crate) fn payload_log_id(index: u64, payload: &[u8]) -> Result<RaftLogId, Pa
     reader.prefix().map(|(_, term, node)| LogId::new(CommittedLeaderId::new(term, node), index))
 }
 
+/// Whether this is the payload of a batch; looks at the prefix only.
+pub(crate) fn is_batch(payload: &[u8]) -> Result<bool, PayloadError> {
+    Reader(payload).prefix().map(|(kind, _, _)| kind == KIND_BATCH)
+}
+
 /// The entry at `index` whose payload this is.
 pub(crate) fn decode_entry(index: u64, payload: &Bytes) -> Result<Entry, PayloadError> {
     let mut reader = Reader(payload);
@@ -253,6 +258,21 @@ mod tests {
             assert_eq!(payload_log_id(77, &payload), Ok(log_id));
             assert!(decode_entry(77, &payload) == Ok(entry));
         }
+    }
+
+    /// Written by version 1; what a device holds stays readable.
+    #[test]
+    fn stored_forms_of_version_1_are_frozen() {
+        let log_id = LogId::new(CommittedLeaderId::new(0x0203, 0x04), 0x0506);
+        let vote = Vote::new_committed(0x0203, 0x04);
+        let vote_bytes: &[u8] = b"\x01\x09\0\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x01";
+        assert_eq!(encode_vote(VoterId(9), &vote), vote_bytes);
+        let id_bytes = b"\x06\x05\0\0\0\0\0\0\x03\x02\0\0\0\0\0\0\x04\0\0\0\0\0\0\0";
+        assert_eq!(encode_mark(&log_id), [&[1], &id_bytes[..]].concat());
+        let members = Membership::new(vec![BTreeSet::from([4])], BTreeMap::from([(4, EmptyNode {})]));
+        let tail = b"\x01\x01\0\x04\0\0\0\0\0\0\0\x01\0\x04\0\0\0\0\0\0\0";
+        let stored = StoredMembership::new(Some(log_id), members);
+        assert_eq!(encode_membership(&stored), [&[1, 1], &id_bytes[..], &tail[..]].concat());
     }
 
     proptest! {

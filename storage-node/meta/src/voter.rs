@@ -5,7 +5,7 @@ use crate::apply_thread::ApplyThread;
 use crate::group::Group;
 use crate::lease::Lease;
 use crate::log_store::{LogStore, Recent};
-use crate::network::Links;
+use crate::network::{Links, configs};
 use crate::raft_types::{Raft, RaftLogId, decode_vote};
 use crate::state_machine::StateMachine;
 use crate::{MetaConfig, MetaError};
@@ -37,13 +37,12 @@ pub(crate) struct Voter {
     pub(crate) lease: Arc<Lease>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) recent: Arc<Mutex<Recent>>,
-    /// Cuts the voter off from its peers: a switch for tests.
-    pub(crate) isolated: Arc<AtomicBool>,
     /// The term it leads, 0 if it does not.
     leader_term: AtomicU64,
     running: AtomicBool,
-    /// The end of the log at open. A leader that was restarted within its term may have acknowledged all of it.
-    read_floor: u64,
+    /// The term it led when it was opened, and the end of its log then: a leader that was restarted within its term may have
+    /// acknowledged all of it. In any other term, having applied an entry of that term is enough.
+    read_floor: (u64, u64),
     /// Entries up to here may be purged once they are durable in the state.
     purge_goal: AtomicU64,
 }
@@ -71,7 +70,10 @@ pub(crate) fn local_state(engine: &Engine, group: GroupId, voter: VoterId) -> Lo
         Some(Ok((owner, _))) if owner == voter => LocalState::Own,
         Some(Ok(_)) => LocalState::Foreign,
         Some(Err(_)) => LocalState::Lost,
-        None if log.last().is_some() || log.purged().is_some() => LocalState::Own,
+        // A crash in the middle of beginning the group: its first configuration alone, and nobody has voted.
+        None if log.last() == Some(0) && log.purged().is_none() => LocalState::Own,
+        None if log.last().is_some() || log.purged().is_some() => LocalState::Lost,
+        None if engine.group_state(group).status() == StateStatus::Ok => LocalState::Lost,
         None => LocalState::Empty,
     }
 }
@@ -87,22 +89,24 @@ impl Voter {
     ) -> Result<Arc<Self>, MetaError> {
         let (id, engine) = (device.voter, device.engine.clone());
         let (log, state) = (engine.group_log(group.id), engine.group_state(group.id));
-        let bound_by_past = log.vote().is_some();
-        let read_floor = log.last().unwrap_or(0);
+        let vote = log.vote().map(|bytes| decode_vote(&bytes)).transpose();
+        let vote = vote.map_err(|error| raft_error(group.id, error))?.map(|(_, vote)| vote);
+        let led = vote.filter(|vote| vote.committed && vote.leader_id.node_id == id.0);
+        let read_floor = (led.map_or(0, |vote| vote.leader_id.term), log.last().unwrap_or(0));
+        let parts = (log.clone(), state.clone());
         let store = LogStore::new(id, engine.clone(), log, state.clone(), tasks.clone());
         let recent = store.recent();
         let progress = Arc::new(Progress::default());
-        let opening = (state.clone(), progress.clone(), recent.clone());
-        let open = move || Applier::open(id, opening.0, model, opening.1, opening.2);
+        let opening = (progress.clone(), recent.clone());
+        let open = move || Applier::open(id, parts, model, opening.0, opening.1);
         let applier = device
             .apply
             .run(open)
             .await
             .ok_or_else(|| raft_error(group.id, "the apply thread is gone"))??;
-        let lease = Lease::new(id.0, config.lease, config.election_timeout_max, boot_time(), bound_by_past);
+        let lease = Lease::new(id.0, config.lease, config.election_timeout_max, boot_time(), vote.is_some());
         let lease = Arc::new(lease);
-        let isolated = Arc::new(AtomicBool::new(false));
-        let links = Links::new(group, id, lease.clone(), isolated.clone());
+        let links = Links::new(group, id, lease.clone());
         let machine = StateMachine::new(applier, device.apply.clone(), tasks.clone());
         let raft = Raft::new(id.0, Arc::new(raft_config(config)?), links, store, machine).await;
         let raft = raft.map_err(|error| raft_error(group.id, error))?;
@@ -115,7 +119,6 @@ impl Voter {
             lease,
             progress,
             recent,
-            isolated,
             leader_term: AtomicU64::new(0),
             running: AtomicBool::new(true),
             read_floor,
@@ -129,7 +132,7 @@ impl Voter {
     pub(crate) async fn close(&self) {
         self.running.store(false, Ordering::Release);
         self.leader_term.store(0, Ordering::Release);
-        self.lease.lead(None, Vec::new());
+        self.lease.lead(None, 0, Vec::new());
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(voter = %self.id, %error, "a voter did not stop cleanly");
         }
@@ -149,7 +152,7 @@ impl Voter {
         let term = self.leader_term.load(Ordering::Acquire);
         term != 0
             && self.progress.own_term.load(Ordering::Acquire) == term
-            && self.progress.index() >= self.read_floor
+            && (term != self.read_floor.0 || self.progress.index() >= self.read_floor.1)
             && self.lease.holds(boot_time())
     }
 
@@ -162,13 +165,18 @@ impl Voter {
         self.purge_goal.load(Ordering::Relaxed)
     }
 
+    /// The error that stopped openraft, if one did.
+    pub(crate) fn stopped_by(&self) -> Option<String> {
+        self.raft.metrics().borrow().running_state.as_ref().err().map(ToString::to_string)
+    }
+
     fn note_role(&self) -> bool {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow();
         let leads = metrics.state == ServerState::Leader && metrics.vote.committed && self.running();
-        let configs = metrics.membership_config.membership().get_joint_config();
-        let configs = configs.iter().map(|config| config.iter().copied().collect()).collect();
-        self.lease.lead(leads.then_some(metrics.vote.leader_id), configs);
+        let members = &metrics.membership_config;
+        let at = members.log_id().map_or(0, |log_id| log_id.index);
+        self.lease.lead(leads.then_some(metrics.vote.leader_id), at, configs(members.membership()));
         let term = if leads { metrics.vote.leader_id.term } else { 0 };
         self.leader_term.swap(term, Ordering::AcqRel) != term
     }
@@ -188,10 +196,11 @@ async fn watch(voter: Arc<Voter>, group: std::sync::Weak<Group>) {
         }
     }
     if voter.running.swap(false, Ordering::AcqRel) {
-        tracing::error!(voter = %voter.id, device = %voter.device, "a voter stopped after a storage error");
+        let reason = voter.stopped_by();
+        tracing::error!(voter = %voter.id, device = %voter.device, reason, "a voter stopped after a storage error");
     }
     voter.leader_term.store(0, Ordering::Release);
-    voter.lease.lead(None, Vec::new());
+    voter.lease.lead(None, 0, Vec::new());
 }
 
 /// How far a voter has applied, and the guard between its writes and reads that look twice.

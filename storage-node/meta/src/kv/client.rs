@@ -55,12 +55,7 @@ impl KvClient {
 
     /// The value under `key`.
     pub async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, MetaError> {
-        let mut query = vec![TAG, OP_GET];
-        put_string(&mut query, key);
-        let reply = self.query(query).await?;
-        let mut reader = Reader::new(reply.get(1..).unwrap_or_default());
-        let value = reader.option().ok_or_else(malformed)?;
-        Ok(value.map(|value| reply.slice_ref(value)))
+        found(&self.query(get_query(key)).await?)
     }
 
     /// Writes `value` under `key`.
@@ -183,6 +178,20 @@ impl KvClient {
         let answer = self.meta.query(SYSTEM_SLOT, query.into()).await?;
         if answer.reply.first() == Some(&DONE) { Ok(answer.reply) } else { Err(malformed()) }
     }
+}
+
+/// Asks for the value under `key`.
+pub(crate) fn get_query(key: &[u8]) -> Vec<u8> {
+    let mut query = vec![TAG, OP_GET];
+    put_string(&mut query, key);
+    query
+}
+
+/// What the answer to [`get_query`] says.
+pub(crate) fn found(reply: &Bytes) -> Result<Option<Bytes>, MetaError> {
+    let mut reader = Reader::new(reply.get(1..).unwrap_or_default());
+    let value = reader.option().ok_or_else(malformed)?;
+    Ok(value.map(|value| reply.slice_ref(value)))
 }
 
 fn count(len: usize) -> Result<u16, MetaError> {

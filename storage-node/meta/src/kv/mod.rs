@@ -31,6 +31,8 @@ mod client;
 mod codec;
 
 pub use client::{Expected, KvClient, KvOutcome, SessionState};
+#[cfg(test)]
+pub(crate) use client::{found, get_query};
 
 use codec::{Reader, put_option, put_string};
 use ringfort_core::{HybridTime, SYSTEM_SLOT};

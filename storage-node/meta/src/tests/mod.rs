@@ -1,7 +1,13 @@
 //! Tests of whole groups on real device folders.
 
 mod cluster;
+mod durability;
 mod failures;
+pub(crate) mod faults;
+mod history;
+mod limits;
+mod partitions;
+mod simulation;
 mod suite;
 
 use crate::{MetaClient, MetaConfig, MetaHost};
@@ -77,10 +83,10 @@ impl StateModel for TestModel {
 fn fast() -> MetaConfig {
     MetaConfig {
         groups: 2,
-        heartbeat: Duration::from_millis(40),
-        election_timeout_min: Duration::from_millis(200),
-        election_timeout_max: Duration::from_millis(400),
-        lease: Duration::from_millis(300),
+        heartbeat: Duration::from_millis(60),
+        election_timeout_min: Duration::from_millis(300),
+        election_timeout_max: Duration::from_millis(600),
+        lease: Duration::from_millis(450),
         purge_interval: Duration::from_millis(100),
         log_tail_bytes: 0,
         ..MetaConfig::default()
@@ -98,8 +104,12 @@ struct Process {
 impl Process {
     /// A new process on `devices` new folders, with all groups begun. Device `n` is voter `n`, from 1.
     async fn start(devices: usize) -> Self {
+        Self::start_with(devices, fast()).await
+    }
+
+    async fn start_with(devices: usize, config: MetaConfig) -> Self {
         let folders = (0..devices).map(|_| tempfile::tempdir().unwrap()).collect();
-        let process = Self::over(folders, fast()).await;
+        let process = Self::over(folders, config).await;
         let voters: Vec<VoterId> = (1..=devices as u64).map(VoterId).collect();
         for group in [SYSTEM_GROUP, GroupId(1), GroupId(2)] {
             process.host.bootstrap(group, &voters).await.unwrap();
@@ -119,8 +129,10 @@ impl Process {
     }
 
     async fn add(&mut self, device: usize, voter: u64) -> crate::DeviceReport {
-        let (engine, _) =
-            Engine::open(self.folders[device - 1].path(), EngineConfig::small_for_tests()).unwrap();
+        // Whoever was about to answer a message when the device was closed may hold it a little longer.
+        let folder = self.folders[device - 1].path();
+        let open = || async { Engine::open(folder, EngineConfig::small_for_tests()) };
+        let (engine, _) = eventually_ok("the device to open", open).await;
         self.engines[device - 1] = Some(engine.clone());
         self.host.add_device(DeviceId(u32::try_from(device).unwrap()), VoterId(voter), engine).await.unwrap()
     }
@@ -144,6 +156,51 @@ impl Process {
     fn client(&self) -> MetaClient {
         self.host.client(SessionId(7))
     }
+
+    /// Fails if a voter that is here has stopped: no fault that tests put in is a reason to.
+    fn assert_running(&self) {
+        for group in self.host.inner.groups.read().values() {
+            for voter in group.voters() {
+                let stopped = voter.stopped_by();
+                assert!(
+                    voter.running() && stopped.is_none(),
+                    "voter {} of {}: {stopped:?}",
+                    voter.id,
+                    group.id
+                );
+            }
+        }
+    }
+
+    /// Loses messages of group 1 from `from` to `to`.
+    fn cut(&self, from: VoterId, to: VoterId) {
+        self.host.inner.group(GroupId(1)).wire.faults.cut(from, to);
+    }
+
+    /// Loses all messages of group 1 to and from `voter`.
+    fn isolate(&self, voter: VoterId) {
+        for other in self.host.inner.group(GroupId(1)).voters() {
+            self.cut(voter, other.id);
+            self.cut(other.id, voter);
+        }
+    }
+
+    fn heal(&self) {
+        self.host.inner.group(GroupId(1)).wire.faults.heal();
+    }
+}
+
+/// The next number of a sequence that looks random (splitmix64).
+fn random_after(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
+}
+
+/// A seed of its own for each run; the test prints it.
+fn random_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0u8)
 }
 
 async fn increment(client: &MetaClient, slot: SlotId, key: &str) -> u64 {
@@ -158,6 +215,21 @@ async fn counter(client: &MetaClient, slot: SlotId, key: &str) -> u64 {
 
 fn command(kind: u8, key: &str) -> Bytes {
     [&[kind], key.as_bytes()].concat().into()
+}
+
+/// Tries until it succeeds, with a limit.
+async fn eventually_ok<T, E: std::fmt::Debug, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(error) => assert!(tokio::time::Instant::now() < deadline, "{what}: {error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// Waits for a condition, with a limit.

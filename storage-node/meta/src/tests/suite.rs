@@ -16,7 +16,8 @@ use std::fmt::Debug;
 use std::ops::RangeBounds;
 use std::sync::Arc;
 
-/// The suite purges entries that it never applied, which the engine rightly refuses: this log applies them first.
+/// The suite purges entries that it never applied, which the engine rightly refuses: this log applies them first. It also purges
+/// a log that holds nothing and then appends below that, which is refused too: this log purges nothing where nothing is.
 struct SuiteLog {
     log: LogStore,
     state: GroupState,
@@ -63,6 +64,9 @@ impl RaftLogStorage<Types> for SuiteLog {
     }
 
     async fn purge(&mut self, log_id: RaftLogId) -> Result<(), StorageError> {
+        if self.log.get_log_state().await?.last_log_id.is_none() {
+            return Ok(());
+        }
         if self.state.applied() < log_id.index {
             let mut batch = StateBatch::new();
             batch.applied(log_id.index);
@@ -81,10 +85,10 @@ impl StoreBuilder<Types, SuiteLog, StateMachine, (tempfile::TempDir, Closing)> f
         let (engine, _) = Engine::open(folder.path(), EngineConfig::small_for_tests()).unwrap();
         let (log, state) = (engine.group_log(GroupId(1)), engine.group_state(GroupId(1)));
         let tasks = TaskGroup::new();
+        let parts = (log.clone(), state.clone());
         let log = LogStore::new(VoterId(0), engine.clone(), log, state.clone(), tasks.clone());
         let applier =
-            Applier::open(VoterId(0), state.clone(), Arc::new(TestModel), Arc::default(), log.recent())
-                .unwrap();
+            Applier::open(VoterId(0), parts, Arc::new(TestModel), Arc::default(), log.recent()).unwrap();
         let machine = StateMachine::new(applier, ApplyThread::start("suite".to_owned()).unwrap(), tasks);
         Ok(((folder, Closing(engine)), SuiteLog { log, state }, machine))
     }

@@ -20,6 +20,8 @@ pub(crate) enum Phase {
     Head,
     /// A request is being answered.
     Busy,
+    /// All is said; what the client still sends is thrown away, for a time that has its own limit.
+    Lingering,
 }
 
 /// The server's coarse clock: milliseconds, set by the sweeper.
@@ -75,7 +77,8 @@ impl ConnectionState {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Head,
-            _ => Phase::Busy,
+            2 => Phase::Busy,
+            _ => Phase::Lingering,
         }
     }
 
@@ -209,11 +212,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for NotedStream<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { inner, linger, .. } = &mut *self;
+        let Self { inner, linger, state } = &mut *self;
         if linger.is_none() {
             ready!(Pin::new(&mut *inner).poll_shutdown(cx))?;
         }
-        linger.get_or_insert_with(Linger::new).poll(inner, cx)
+        let linger = linger.get_or_insert_with(|| {
+            state.enter(Phase::Lingering);
+            Linger::new()
+        });
+        linger.poll(inner, cx)
     }
 }
 

@@ -80,6 +80,7 @@ impl Sweeper {
                 .then_some(Closed::Stalled),
             Phase::Idle => over(state.in_phase_ms(now), self.limits.idle_timeout).then_some(Closed::Idle),
             Phase::Head => over(state.in_phase_ms(now), self.limits.head_timeout).then_some(Closed::SlowHead),
+            Phase::Lingering => None,
             Phase::Busy => state
                 .stalled_ms(now)
                 .is_some_and(|ms| over(ms, self.limits.stall_timeout))

@@ -424,7 +424,8 @@ impl Run {
                         .map_err(|fault| format!("{fault}\n{}", self.log_of(GROUPS[number])))?;
                 }
                 if self.remove_group(number) {
-                    // The states are as lost after the crash.
+                    // The states are as lost after the crash; on a full disk it would fail again.
+                    self.disk.set_free(None);
                     self.disk.set_fuse(Some(0));
                     self.engine = None;
                     self.disk.crash(13);

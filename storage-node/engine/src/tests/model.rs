@@ -132,6 +132,8 @@ struct StateModel {
     /// Inline bodies, likewise.
     inline: BTreeMap<u64, BTreeMap<ChunkKey, Bytes>>,
     durable: u64,
+    /// Whether a removal had no answer.
+    removing: bool,
 }
 
 /// The device and what it has to hold.
@@ -383,7 +385,9 @@ impl Run {
     fn note_durable(&mut self) {
         let Some(engine) = &self.engine else { return };
         for (number, state) in self.states.iter_mut().enumerate() {
-            state.durable = engine.group_state(GroupId(GROUPS[number])).durable_applied();
+            // A removal without an answer may have happened.
+            let durable = engine.group_state(GroupId(GROUPS[number])).durable_applied();
+            state.durable = if state.removing { 0 } else { durable };
         }
     }
 
@@ -420,7 +424,13 @@ impl Run {
                         .map_err(|fault| format!("{fault}\n{}", self.log_of(GROUPS[number])))?;
                 }
                 if self.remove_group(number) {
-                    return self.crash(13, 0, None);
+                    // The states are as lost after the crash; on a full disk it would fail again.
+                    self.disk.set_free(None);
+                    self.disk.set_fuse(Some(0));
+                    self.engine = None;
+                    self.disk.crash(13);
+                    self.index.crash(0);
+                    return self.reopen(true);
                 }
             }
         } else if report.index_rebuilt || !report.lost_groups.is_empty() {

@@ -97,6 +97,7 @@ impl Run {
         }
         drop(iter);
         let model = &mut self.states[number];
+        model.removing = false;
         let expected = model.history.get(&applied).cloned().unwrap_or_default();
         if records != expected {
             return Err(format!("state {number} at {applied} holds {records:?}, not {expected:?}"));

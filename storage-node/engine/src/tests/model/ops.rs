@@ -218,6 +218,7 @@ impl Run {
             self.states[number].history.insert(0, BTreeMap::new());
             self.states[number].inline.insert(0, BTreeMap::new());
             self.states[number].durable = 0;
+            self.states[number].removing = true;
         }
         self.settle(number, ok, vec![GroupModel::default()])
     }

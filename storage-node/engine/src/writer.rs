@@ -422,7 +422,7 @@ impl Writer {
                 self.add_body(batch, Body { key, owner, sequence, flags, table, pieces: &pieces, body_len })
             }
             Move::Delete { target, sequence } => {
-                if !self.inner.tomb(&target)?.is_some_and(|tomb| tomb.sequence == sequence) {
+                if self.inner.tomb(&target)?.is_none_or(|tomb| tomb.sequence != sequence) {
                     return Ok(());
                 }
                 self.add_delete_record(batch, target, sequence, FLAG_MOVED)

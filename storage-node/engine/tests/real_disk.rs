@@ -1,5 +1,6 @@
 //! The engine on a real folder with RocksDB, through its public face.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 #![allow(clippy::cast_possible_truncation, reason = "what is counted is small")]
 
 use bytes::Bytes;

@@ -417,11 +417,10 @@ impl Run {
         }
         if index_lost {
             // What the log has of votes and entries is still there; states are not, and their voters have to go.
-            for number in 0..GROUPS.len() {
-                let lost = self.engine().group_state(GroupId(GROUPS[number])).status() == StateStatus::Lost;
+            for (number, group) in GROUPS.into_iter().enumerate() {
+                let lost = self.engine().group_state(GroupId(group)).status() == StateStatus::Lost;
                 if lost {
-                    self.check_group(number)
-                        .map_err(|fault| format!("{fault}\n{}", self.log_of(GROUPS[number])))?;
+                    self.check_group(number).map_err(|fault| format!("{fault}\n{}", self.log_of(group)))?;
                 }
                 if self.remove_group(number) {
                     // The states are as lost after the crash; on a full disk it would fail again.

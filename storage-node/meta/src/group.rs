@@ -228,9 +228,9 @@ pub(crate) async fn run_batcher(
     loop {
         // Made before the leader is looked at: no change is missed in between.
         let changed = group.leader_changed.notified();
-        let leader = group.leader();
-        if let Some(leader) = &leader {
-            under_way.abandon(leader.id);
+        // Only its name: who is held here over the wait below could not go when its device is removed.
+        if let Some(leader) = group.leader().map(|leader| leader.id) {
+            under_way.abandon(leader);
         }
         let full = under_way.0.len() >= config.pipeline;
         if full || group.queue.is_empty() {
@@ -243,11 +243,7 @@ pub(crate) async fn run_batcher(
             continue;
         }
         let commands = group.queue.take(config.batch_commands_max, config.batch_bytes_max);
-        let leader = match leader {
-            Some(leader) => Ok(leader),
-            None => group.wait_leader(LEADER_WAIT).await,
-        };
-        let Ok(leader) = leader else {
+        let Ok(leader) = group.wait_leader(LEADER_WAIT).await else {
             commands.into_iter().for_each(|pending| drop(pending.reply.send(Outcome::Retry)));
             continue;
         };

@@ -152,8 +152,16 @@ async fn each_gets_a_clear_answer_and_nothing_is_stored() {
     let (memory, _) = server.memory_mib().unwrap();
     assert!(memory < 400, "readers that left hold {memory} MiB");
     connection.call("DELETE", "/bad/large", &[], Bytes::new()).await.unwrap().good().unwrap();
-    let malformed =
-        connection.call("POST", "/bad", &[("delete", "")], Bytes::from("<Delete><Object>")).await.unwrap();
+    let malformed = connection
+        .call_with(
+            "POST",
+            "/bad",
+            &[("delete", "")],
+            Bytes::from("<Delete><Object>"),
+            &[("content-md5", "2/tgmBdmQLO+511KLYgSag==")],
+        )
+        .await
+        .unwrap();
     assert_eq!(
         (malformed.status.as_u16(), malformed.element("Code").as_deref()),
         (400, Some("MalformedXML"))

@@ -119,6 +119,18 @@ async fn bad_heads_are_refused_and_forgotten() {
     until(|| server.connections() == 0).await;
 }
 
+/// botocore takes the next answer on such a connection for the rest of this one and waits for its end.
+#[tokio::test]
+async fn an_answer_without_the_continue_asked_for_ends_the_connection() {
+    let (server, address, _tasks) = start(short()).await;
+    let head = "PUT /x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n";
+    let empty = talk(address, format!("{head}content-length: 0\r\n\r\n").as_bytes()).await;
+    assert!(empty.starts_with("HTTP/1.1 200") && empty.contains("connection: close"), "{empty}");
+    let body = talk(address, format!("{head}content-length: 3\r\n\r\nabc").as_bytes()).await;
+    assert!(body.starts_with("HTTP/1.1 100") && !body.contains("connection: close"), "{body}");
+    server.stop(Duration::ZERO).await;
+}
+
 #[tokio::test]
 async fn a_refusal_reaches_a_client_that_is_still_sending() {
     let patient = Limits { stall_timeout: LIMIT, idle_timeout: LIMIT, ..short() };

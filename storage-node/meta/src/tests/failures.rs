@@ -9,6 +9,22 @@ fn leader_of(process: &Process, group: GroupId) -> Option<u64> {
     status.into_iter().find(|status| status.group == group)?.leader.map(|voter| voter.0)
 }
 
+/// Its engine stays open while anybody holds the voter, and the device's folder cannot be opened again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_whose_device_is_removed_is_held_by_nobody() {
+    let mut process = Process::start(1).await;
+    let client = process.client();
+    for slot in [SLOT, OTHER_SLOT] {
+        increment(&client, slot, "n").await;
+    }
+    let groups = [GroupId(1), GroupId(2)].map(|id| process.host.inner.group(id));
+    let voters = groups.map(|group| Arc::downgrade(&group.leader().unwrap()));
+    process.remove(1).await;
+    for voter in voters {
+        eventually("nobody holds the voter", || async { voter.upgrade().is_none() }).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_while_leaders_come_and_go() {
     let mut process = Process::start(3).await;

@@ -39,8 +39,9 @@ async fn folders_that_belong_elsewhere_are_refused() {
         let config = node_config(other.path(), vec![DeviceConfig::new(device)], &["replicated:1"]);
         rig::open(config)
     };
+    // As far as this folder can tell, it may have lost its own identity.
     let error = open(&device).await.err().unwrap();
-    assert!(matches!(error, NodeError::OtherCluster { .. }), "{error}");
+    assert!(matches!(error, NodeError::IdentityMissing { .. }), "{error}");
 
     let foreign = tempfile::tempdir().unwrap();
     std::fs::write(foreign.path().join("diary.txt"), "dear diary").unwrap();

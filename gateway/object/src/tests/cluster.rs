@@ -206,12 +206,17 @@ impl World {
             self.store.reconcile(slot).await.unwrap();
         }
         for slot in self.cluster.slots() {
-            let condemned = self.store.condemned(slot, None, 1000).await.unwrap();
-            for blob in &condemned {
-                ChunkPort::delete(&*self.cluster, &policy(), blob.blob).await.unwrap();
+            loop {
+                let condemned = self.store.condemned(slot, None, 1000).await.unwrap();
+                if condemned.is_empty() {
+                    break;
+                }
+                for blob in &condemned {
+                    ChunkPort::delete(&*self.cluster, &policy(), blob.blob).await.unwrap();
+                }
+                let blobs: Vec<_> = condemned.iter().map(|blob| blob.blob).collect();
+                self.store.collected(slot, &blobs).await.unwrap();
             }
-            let blobs: Vec<_> = condemned.iter().map(|blob| blob.blob).collect();
-            self.store.collected(slot, &blobs).await.unwrap();
         }
     }
 }

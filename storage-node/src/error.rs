@@ -1,6 +1,6 @@
 //! Why a storage node could not start or do what it was told.
 
-use ringfort_core::{DeviceId, ErrorKind};
+use ringfort_core::{DeviceId, ErrorKind, with_causes};
 use ringfort_engine::EngineError;
 use ringfort_meta::MetaError;
 use ringfort_ring::RingError;
@@ -186,17 +186,6 @@ impl NodeError {
             Self::Chunk(error) => error.kind(),
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 impl From<MetaError> for NodeError {

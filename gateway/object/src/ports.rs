@@ -1,7 +1,7 @@
 //! What the object layer needs from the storage cluster, so that it can be tested on a cluster in memory.
 
 use bytes::Bytes;
-use ringfort_core::{BlobId, ErrorKind, Policy, SessionId, SlotId};
+use ringfort_core::{BlobId, ErrorKind, Policy, SessionId, SlotId, with_causes};
 use ringfort_meta::kv::KvClient;
 use ringfort_meta::{MetaClient, MetaError};
 use ringfort_storage_client::{ChunkError, ChunkStore};
@@ -44,27 +44,15 @@ impl PortError {
     }
 }
 
-/// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
 impl From<MetaError> for PortError {
     fn from(error: MetaError) -> Self {
-        Self::of(error.kind(), chain(&error))
+        Self::of(error.kind(), with_causes(&error))
     }
 }
 
 impl From<ChunkError> for PortError {
     fn from(error: ChunkError) -> Self {
-        Self::of(error.kind(), chain(&error))
+        Self::of(error.kind(), with_causes(&error))
     }
 }
 

@@ -12,13 +12,15 @@ pub mod power;
 mod server;
 mod sign;
 mod tools;
+mod writers;
 
 pub use client::{Connection, Reply};
 pub use content::{body_of, stream_of};
 pub use health::Status;
 pub use ledger::{Ledger, Tally};
-pub use load::{Load, LoadPlan, read_back};
+pub use load::{Load, read_back};
 pub use operator::{HalfUpload, Launch, TmpFs, snapshot, until};
 pub use server::{Server, ServerBuilder};
 pub use sign::Keys;
 pub use tools::{LoopDisk, Tool, flip_bits, run_to_end, venv_program, wipe};
+pub use writers::WritePlan;

@@ -1,62 +1,23 @@
 //! Clients that write without pause and note what they were told, while the test breaks things.
 
 use crate::ledger::State;
-use crate::{Connection, Keys, Ledger, Tally, body_of};
+use crate::writers::{Writer, Writers};
+use crate::{Connection, Keys, Ledger, Tally, WritePlan, body_of};
 use anyhow::Result;
 use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::task::JoinHandle;
-
-/// How the clients write.
-#[derive(Clone, Debug)]
-pub struct LoadPlan {
-    /// The bucket; made before.
-    pub bucket: String,
-    /// Clients at a time.
-    pub clients: usize,
-    /// Body lengths, one drawn for each write.
-    pub sizes: Vec<usize>,
-    /// Seed of all choices.
-    pub seed: u64,
-}
-
-impl LoadPlan {
-    /// Small and middle-sized bodies: inline, one chunk, several blocks.
-    #[must_use]
-    pub fn mixed(bucket: &str, seed: u64) -> Self {
-        let sizes = vec![0, 100, 4096, 4096, 4096, 20_000, 60_000, 300_000, 1_500_000];
-        Self { bucket: bucket.to_owned(), clients: 8, sizes, seed }
-    }
-}
 
 /// Running clients.
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
-    clients: Vec<JoinHandle<Ledger>>,
-}
+pub struct Load(Writers<Ledger>);
 
 impl Load {
     /// Starts the clients.
     #[must_use]
-    pub fn start(keys: &Keys, plan: &LoadPlan) -> Self {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let clients = (0..plan.clients).map(|number| {
-            let client = Client {
-                keys: keys.clone(),
-                plan: plan.clone(),
-                number,
-                stop: Arc::clone(&stop),
-                acknowledged: Arc::clone(&acknowledged),
-            };
-            tokio::spawn(client.run())
-        });
-        Self { clients: clients.collect(), stop, acknowledged }
+    pub fn start(keys: &Keys, plan: &WritePlan) -> Self {
+        Self(Writers::start(keys, plan, run))
     }
 
     /// Waits until `more` further writes have been acknowledged.
@@ -64,18 +25,7 @@ impl Load {
     /// # Panics
     /// When that takes longer than two minutes.
     pub async fn progress(&self, more: u64) {
-        let wanted = self.acknowledged.load(Ordering::Relaxed) + more;
-        for _ in 0..12_000 {
-            if self.acknowledged.load(Ordering::Relaxed) >= wanted {
-                return;
-            }
-            assert!(
-                !self.clients.iter().any(JoinHandle::is_finished),
-                "a client met what it should not have"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("fewer than {more} writes were acknowledged in two minutes");
+        self.0.progress(more).await;
     }
 
     /// Stops the clients and collects what they know.
@@ -83,71 +33,34 @@ impl Load {
     /// # Errors
     /// When a client met a refusal that it should not have.
     pub async fn stop(self) -> Result<Ledger> {
-        self.stop.store(true, Ordering::Relaxed);
         let mut all = Ledger::default();
-        for client in self.clients {
-            all.merge(client.await?);
+        for ledger in self.0.stop().await? {
+            all.merge(ledger);
         }
         Ok(all)
     }
 }
 
-struct Client {
-    keys: Keys,
-    plan: LoadPlan,
-    number: usize,
-    stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
-}
-
-impl Client {
-    async fn run(self) -> Ledger {
-        let mut ledger = Ledger::default();
-        let mut draw =
-            ChaCha8Rng::seed_from_u64(self.plan.seed ^ (self.number as u64).wrapping_mul(0x9e37_79b9));
-        let mut connection = None;
-        let mut version = 0;
-        while !self.stop.load(Ordering::Relaxed) {
-            version += 1;
-            // Mostly new keys, and among them overwrites and deletes of older ones.
-            let old = version > 10 && draw.random_ratio(1, 4);
-            let number = if old { draw.random_range(1..version) } else { version };
-            let key = format!("c{}/k{number:06}", self.number);
-            let size = self.plan.sizes[draw.random_range(0..self.plan.sizes.len())];
-            let state = (!old || draw.random_ratio(2, 3)).then_some((version, size));
-            match self.write(&mut connection, &key, state).await {
-                Ok(true) => {
-                    ledger.acknowledge(&key, state);
-                    self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(false) => {
-                    ledger.doubt(&key, state);
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                Err(_) => {
-                    ledger.doubt(&key, state);
-                    connection = None;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-            }
+async fn run(mut writer: Writer) -> Ledger {
+    let mut ledger = Ledger::default();
+    let seed = writer.plan.seed ^ (writer.number as u64).wrapping_mul(0x9e37_79b9);
+    let mut draw = ChaCha8Rng::seed_from_u64(seed);
+    let mut version = 0;
+    while writer.goes_on() {
+        version += 1;
+        // Mostly new keys, and among them overwrites and deletes of older ones.
+        let old = version > 10 && draw.random_ratio(1, 4);
+        let number = if old { draw.random_range(1..version) } else { version };
+        let key = format!("c{}/k{number:06}", writer.number);
+        let size = writer.plan.sizes[draw.random_range(0..writer.plan.sizes.len())];
+        let state = (!old || draw.random_ratio(2, 3)).then_some((version, size));
+        if writer.write(&key, state).await {
+            ledger.acknowledge(&key, state);
+        } else {
+            ledger.doubt(&key, state);
         }
-        ledger
     }
-
-    /// Whether the write was acknowledged; a server error leaves it open, and a client error is the server's mistake.
-    async fn write(&self, connection: &mut Option<Connection>, key: &str, state: State) -> Result<bool> {
-        let connection = match connection {
-            Some(connection) => connection,
-            none => none.insert(Connection::open(&self.keys).await?),
-        };
-        let path = format!("/{}/{key}", self.plan.bucket);
-        let reply = match state {
-            Some((version, size)) => connection.call("PUT", &path, &[], body_of(key, version, size)).await?,
-            None => connection.call("DELETE", &path, &[], Bytes::new()).await?,
-        };
-        assert!(!reply.status.is_client_error(), "{key}: {} {}", reply.status, reply.text());
-        Ok(reply.status.is_success())
-    }
+    ledger
 }
 
 /// Reads every key of the ledger and the listing, and counts what does not fit.

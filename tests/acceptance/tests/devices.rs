@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use ringfort_acceptance::{Load, LoadPlan, Server, Status, read_back, wipe};
+use ringfort_acceptance::{Load, Server, Status, WritePlan, read_back, wipe};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ async fn a_device_joins_leaves_and_comes_back() {
     let mut server = Server::with(&["--devices", "4", "--policy", "replicated:3"]).start().unwrap();
     let keys = server.keys().unwrap();
     server.make_bucket("moved").await.unwrap();
-    let load = Load::start(&keys, &LoadPlan::mixed("moved", 11));
+    let load = Load::start(&keys, &WritePlan::mixed("moved", 11));
     load.progress(400).await;
 
     let folder = server.scratch().join("fifth");
@@ -88,7 +88,7 @@ async fn a_ring_change_is_held_and_taken_back() {
     let server = server.config("[storage]\npace_per_s = \"4 MiB\"\n").start().unwrap();
     let keys = server.keys().unwrap();
     server.make_bucket("held").await.unwrap();
-    let plan = LoadPlan { sizes: vec![500_000], clients: 4, ..LoadPlan::mixed("held", 13) };
+    let plan = WritePlan { sizes: vec![500_000], clients: 4, ..WritePlan::mixed("held", 13) };
     let load = Load::start(&keys, &plan);
     load.progress(120).await;
     let ledger = load.stop().await.unwrap();

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use ringfort_acceptance::{
-    Connection, Ledger, Load, LoadPlan, LoopDisk, Server, body_of, flip_bits, read_back, wipe,
+    Connection, Ledger, Load, LoopDisk, Server, WritePlan, body_of, flip_bits, read_back, wipe,
 };
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ async fn flip_and_heal(index_too: bool) {
     let mut server = Server::with(&["--devices", "4", "--policy", "replicated:3"]).start().unwrap();
     let keys = server.keys().unwrap();
     server.make_bucket("flipped").await.unwrap();
-    let load = Load::start(&keys, &LoadPlan { clients: 4, ..LoadPlan::mixed("flipped", 3) });
+    let load = Load::start(&keys, &WritePlan { clients: 4, ..WritePlan::mixed("flipped", 3) });
     load.progress(1500).await;
     let ledger = load.stop().await.unwrap();
     server.stop().unwrap();
@@ -81,7 +81,7 @@ async fn a_disk_that_fails_leaves_service() {
     let mut server = Server::with(&devices).args(&["--policy", "replicated:3"]).start().unwrap();
     let keys = server.keys().unwrap();
     server.make_bucket("failed").await.unwrap();
-    let load = Load::start(&keys, &LoadPlan::mixed("failed", 7));
+    let load = Load::start(&keys, &WritePlan::mixed("failed", 7));
     load.progress(300).await;
     disk.fail().unwrap();
     load.progress(300).await;

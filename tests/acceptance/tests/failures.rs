@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
-use ringfort_acceptance::{Connection, Ledger, Load, LoadPlan, Server, Status, body_of, read_back, wipe};
+use ringfort_acceptance::{Connection, Ledger, Load, Server, Status, WritePlan, body_of, read_back, wipe};
 use std::time::Duration;
 
 const HEAL_LIMIT: Duration = Duration::from_secs(120);
@@ -13,7 +13,7 @@ async fn kill_nine_under_load_five_times() {
     let mut server = Server::with(&["--devices", "4", "--policy", "replicated:3"]).start().unwrap();
     let keys = server.keys().unwrap();
     server.make_bucket("killed").await.unwrap();
-    let load = Load::start(&keys, &LoadPlan::mixed("killed", 1));
+    let load = Load::start(&keys, &WritePlan::mixed("killed", 1));
     for round in 1..=5 {
         load.progress(300).await;
         server.kill();
@@ -37,7 +37,7 @@ async fn lose_devices(devices: &str, policy: &str) {
     for (round, device) in [(1, 2), (2, 3)] {
         let bucket = format!("wiped{round}");
         server.make_bucket(&bucket).await.unwrap();
-        let load = Load::start(&keys, &LoadPlan::mixed(&bucket, round));
+        let load = Load::start(&keys, &WritePlan::mixed(&bucket, round));
         load.progress(300).await;
         wipe(&server.device(device)).unwrap();
         load.progress(300).await;
@@ -111,7 +111,7 @@ async fn kill_nine_while_it_heals_and_moves() {
     let first = fill(&server, "first", 60, 1_000_000).await;
     // Less than what may be moved in the same time.
     let plan =
-        LoadPlan { clients: 2, sizes: vec![100, 4096, 4096, 4096, 50_000], ..LoadPlan::mixed("healed", 5) };
+        WritePlan { clients: 2, sizes: vec![100, 4096, 4096, 4096, 50_000], ..WritePlan::mixed("healed", 5) };
     let load = Load::start(&keys, &plan);
 
     wipe(&server.device(2)).unwrap();

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use ringfort_acceptance::power::{
-    Cut, Cutter, History, ImageDisk, RecordedDisk, Recorder, Unflushed, WriteLog, WritePlan,
+    Cut, Cutter, History, ImageDisk, RecordedDisk, Recorder, Unflushed, WriteLog,
 };
-use ringfort_acceptance::{Connection, Server, ServerBuilder, Tally, Tool, read_back};
+use ringfort_acceptance::{Connection, Server, ServerBuilder, Tally, Tool, WritePlan, read_back};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

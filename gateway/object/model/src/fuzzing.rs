@@ -105,7 +105,8 @@ pub fn queries(bytes: &[u8]) {
     replies(&reply);
 }
 
-fn slot_with_an_object() -> MemorySlot {
+/// A slot with an object in two versions, and an upload.
+pub(crate) fn slot_with_an_object() -> MemorySlot {
     let mut slot = MemorySlot::new(SHARD.slot());
     let make = Command::CreateShard { shard: SHARD, versioning: Versioning::Enabled, revision: 1 };
     let put = Command::Put(PutObject {

@@ -8,7 +8,7 @@ mod apply;
 mod codec;
 mod command;
 mod container;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod keys;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use ringfort_core::{DeviceId, ErrorKind};
+use ringfort_core::{DeviceId, ErrorKind, with_causes};
 use ringfort_http::RequestId;
 use ringfort_runtime::TaskGroup;
 use ringfort_storage_node::{DeviceConfig, NodeConfig, NodeError, StorageNode};
@@ -245,21 +245,10 @@ impl Refusal {
             }
             Self::NoRoute => (StatusCode::NOT_FOUND, "there is no such command".to_owned()),
             Self::BadBody(reason) => (StatusCode::BAD_REQUEST, reason),
-            Self::Memory(error) => (StatusCode::INTERNAL_SERVER_ERROR, chain(&error)),
-            Self::Node(error) => (status_of(error.kind()), chain(&error)),
+            Self::Memory(error) => (StatusCode::INTERNAL_SERVER_ERROR, with_causes(&error)),
+            Self::Node(error) => (status_of(error.kind()), with_causes(&error)),
         }
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 fn status_of(kind: ErrorKind) -> StatusCode {

@@ -1,4 +1,4 @@
-//! The closed set of error kinds that every dialect maps to its own status and words.
+//! The closed set of error kinds that every dialect maps to its own status and words, and errors as one line of text.
 
 /// What went wrong, in the terms a caller can act on. Each crate's error enum maps every variant to one of these;
 /// each dialect (S3 XML, Swift text, OpenStack JSON) maps each of these to its own status, once.
@@ -22,4 +22,17 @@ pub enum ErrorKind {
     Corrupt,
     /// A bug or a broken invariant of ours.
     Internal,
+}
+
+/// An error and what caused it, in one line, for logs and for people.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
 }

@@ -7,7 +7,7 @@ mod policy;
 mod time;
 
 pub use blob::{BlobId, BlobIdParseError, ChunkKey};
-pub use error::ErrorKind;
+pub use error::{ErrorKind, with_causes};
 pub use ids::{
     CommandId, DeviceId, Epoch, GROUP_COUNT_DEFAULT, GroupId, Incarnation, SLOT_COUNT, SYSTEM_GROUP,
     SYSTEM_SLOT, SessionId, SlotId, VoterId,

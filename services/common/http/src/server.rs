@@ -211,7 +211,7 @@ where
     // A client that asked for a `100 Continue` and is answered without one may take its next answer on this connection for
     // the rest of this one (botocore does): there is none for an empty body, and none before a refusal.
     let expects = request.headers().contains_key(header::EXPECT);
-    let expects_for_nothing = expects && request.body().is_end_stream();
+    let empty = request.body().is_end_stream();
     let response = if let Some(status) = refused_head(&request, &shared.limits) {
         let mut response = Response::new(None);
         *response.status_mut() = status;
@@ -223,7 +223,7 @@ where
         ringfort_runtime::with_request(id.number(), service(request)).await.map(Some)
     };
     let (mut head, body) = response.into_parts();
-    let unread = expects_for_nothing || (expects && !head.status.is_success());
+    let unread = expects && (empty || !head.status.is_success());
     if unread || shared.stopping.load(Ordering::Relaxed) {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

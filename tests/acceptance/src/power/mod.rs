@@ -16,5 +16,5 @@ mod log;
 
 pub use cut::{Cut, Cutter, Unflushed};
 pub use disk::{ImageDisk, RecordedDisk};
-pub use history::{History, Recorder, WritePlan};
+pub use history::{History, Recorder};
 pub use log::WriteLog;

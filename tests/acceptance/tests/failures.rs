@@ -153,8 +153,14 @@ async fn kill_nine_while_it_heals_and_moves() {
 async fn more_devices_lost_than_promised_answer_503_and_come_back() {
     let server = Server::with(&["--devices", "5", "--policy", "replicated:2"]).start().unwrap();
     let keys = server.keys().unwrap();
-    server.make_bucket("away").await.unwrap();
-    let large = fill(&server, "away", 60, 200_000).await;
+    // A bucket's index lies in one metadata group, and some groups lose two of their three voters: buckets in many.
+    let mut buckets = Vec::new();
+    for number in 0..12 {
+        let bucket = format!("away-{number}");
+        server.make_bucket(&bucket).await.unwrap();
+        let filled = fill(&server, &bucket, 5, 200_000).await;
+        buckets.push((bucket, filled));
+    }
     server.wait_whole(HEAL_LIMIT).unwrap();
     let aside = |number: u32| server.scratch().join(format!("aside-{number}"));
     for number in [2, 4] {
@@ -167,13 +173,14 @@ async fn more_devices_lost_than_promised_answer_503_and_come_back() {
     server.wait("both are noticed, and not made anew", HEAL_LIMIT, awaited).unwrap();
     let (mut served, mut unavailable) = (0, 0);
     let mut readers = Vec::new();
-    for key in large.keys().keys().cloned() {
-        let keys = keys.clone();
-        readers.push(tokio::spawn(async move {
-            let mut connection = Connection::open(&keys).await.unwrap();
-            let got = connection.call("GET", &format!("/away/{key}"), &[], Bytes::new()).await.unwrap();
-            (key, got)
-        }));
+    for (bucket, filled) in &buckets {
+        for key in filled.keys().keys().cloned() {
+            let (keys, path) = (keys.clone(), format!("/{bucket}/{key}"));
+            readers.push(tokio::spawn(async move {
+                let mut connection = Connection::open(&keys).await.unwrap();
+                (key, connection.call("GET", &path, &[], Bytes::new()).await.unwrap())
+            }));
+        }
     }
     for reader in readers {
         let (key, got) = reader.await.unwrap();
@@ -194,7 +201,9 @@ async fn more_devices_lost_than_promised_answer_503_and_come_back() {
         std::fs::rename(aside(number), server.device(number)).unwrap();
     }
     server.wait_whole(HEAL_LIMIT).unwrap();
-    read_back(&keys, "away", &large).await.unwrap().assert_clean("after both returned");
+    for (bucket, filled) in &buckets {
+        read_back(&keys, bucket, filled).await.unwrap().assert_clean("after both returned");
+    }
     for device in ["device-2", "device-4"] {
         assert_eq!(server.status().unwrap().device(device)["incarnation"], 1, "it was not made anew");
     }

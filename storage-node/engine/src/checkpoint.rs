@@ -29,10 +29,12 @@ pub(crate) fn run_locked(inner: &Inner) -> Result<u64, EngineError> {
     for group in &groups {
         let mut state = group.inner.lock();
         state.forget_removal(oldest);
-        if state.is_present() || state.removal_mark.is_some() {
-            tx.put(Family::Meta, keys::raft(group.id), state.table().encode());
-        } else {
+        // Not what the group says of itself: of what was only asked for, nothing may be kept.
+        let table = state.table();
+        if table.is_empty() {
             tx.ops.push(IndexOp::Delete(Family::Meta, keys::raft(group.id)));
+        } else {
+            tx.put(Family::Meta, keys::raft(group.id), table.encode());
         }
         applied.push((state.generation, state.applied));
     }

@@ -355,7 +355,8 @@ fn damaged_files_of_the_index_are_found_and_it_is_rebuilt() {
 
 #[test]
 fn the_folder_of_format_version_1_opens() {
-    let golden: std::path::PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", "v1"].iter().collect();
+    let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let golden = std::path::Path::new(&package).join("tests/golden/v1");
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("log")).unwrap();
     copy(&golden.join("log"), &dir.path().join("log"));

@@ -67,6 +67,11 @@ fn take_mark(fields: &mut Fields<'_>) -> Option<Option<Mark>> {
 }
 
 impl RaftTable {
+    /// Whether there is nothing to keep.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self { first: self.first, ..Self::default() }
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         put_mark(self.vote.as_ref(), &mut out);

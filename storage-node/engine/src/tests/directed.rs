@@ -79,6 +79,30 @@ fn a_purge_that_is_not_durable_is_not_in_a_checkpoint() {
 }
 
 #[test]
+fn a_truncation_of_everything_that_is_not_durable_is_not_in_a_checkpoint() {
+    let (disk, index) = (SimDisk::new(), MemIndex::default());
+    let (engine, _) = open(&disk, &index, config()).unwrap();
+    let log = engine.group_log(GROUP);
+    for index in 1..=2 {
+        append(&log, index).recv().unwrap().unwrap();
+    }
+    wait(engine.checkpoint()).unwrap();
+    // No vote, no purge, no state: the group looks as if it were not there.
+    let stalled = disk.stall();
+    let truncated = begin(|done| log.truncate_from(1, done));
+    assert_eq!(log.last(), None);
+    wait(engine.checkpoint()).unwrap();
+    disk.set_fuse(Some(0));
+    drop(stalled);
+    assert!(truncated.recv().unwrap().is_err());
+    drop((log, engine));
+    disk.crash(1);
+    index.crash(1);
+    let (engine, _) = open(&disk, &index, config()).unwrap();
+    assert_eq!(engine.group_log(GROUP).last(), Some(2), "entries that were acknowledged are gone");
+}
+
+#[test]
 fn whoever_waits_for_an_entry_that_is_truncated_goes_on() {
     let (disk, _index, engine) = device(4);
     let log = engine.group_log(GROUP);

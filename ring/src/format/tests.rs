@@ -33,7 +33,7 @@ const STATE_V1: &[u8] = include_bytes!("../../testdata/state-v1.bin");
 #[test]
 #[ignore = "writes the golden files"]
 fn write_golden_files() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let folder = std::path::Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("testdata");
     std::fs::write(folder.join("table-v1.bin"), small_table().encode()).unwrap();
     std::fs::write(folder.join("state-v1.bin"), small_state().encode()).unwrap();
 }

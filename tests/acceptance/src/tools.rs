@@ -8,6 +8,15 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// The folder of this package. Not as it was when this was built: checkouts may share their builds.
+///
+/// # Panics
+/// When no cargo runs the test.
+#[must_use]
+pub fn package_folder() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says which package a test is of").into()
+}
+
 /// A program to run to its end.
 #[derive(Debug)]
 pub struct Tool {

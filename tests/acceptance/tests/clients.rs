@@ -6,7 +6,7 @@
     reason = "a test fails by panicking, and prints rates"
 )]
 
-use ringfort_acceptance::{Server, Tool, stream_of, venv_program};
+use ringfort_acceptance::{Server, Tool, package_folder, stream_of, venv_program};
 use std::fs;
 use std::path::Path;
 
@@ -93,7 +93,7 @@ fn aws_debian() {
 #[test]
 fn boto3() {
     let server = server();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/boto3_tour.py");
+    let script = package_folder().join("clients/boto3_tour.py");
     let tour = Tool::new(&venv_program("python").unwrap()).arg(script);
     let said = tour.aws(&server.keys().unwrap(), server.scratch()).run().unwrap();
     print!("{said}");
@@ -103,7 +103,7 @@ fn boto3() {
 #[test]
 fn minio() {
     let server = server();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/minio_tour.py");
+    let script = package_folder().join("clients/minio_tour.py");
     let tour = Tool::new(&venv_program("python").unwrap()).arg(script);
     let said = tour.aws(&server.keys().unwrap(), server.scratch()).run().unwrap();
     assert!(said.ends_with("all steps passed\n"), "{said}");

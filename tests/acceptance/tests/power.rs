@@ -11,7 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use ringfort_acceptance::power::{
     Cut, Cutter, History, ImageDisk, RecordedDisk, Recorder, Unflushed, WriteLog,
 };
-use ringfort_acceptance::{Connection, Server, ServerBuilder, Tally, Tool, WritePlan, read_back};
+use ringfort_acceptance::{
+    Connection, Server, ServerBuilder, Tally, Tool, WritePlan, package_folder, read_back,
+};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -205,7 +207,7 @@ async fn nightly_power_cuts_lose_nothing_acknowledged() {
 
 /// Builds a C program of `src/power` into the folder.
 fn build(folder: &Path, name: &str, flags: &[&str]) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/power").join(format!("{name}.c"));
+    let source = package_folder().join("src/power").join(format!("{name}.c"));
     let built = folder.join(name);
     Tool::new(Path::new("cc"))
         .args(flags)

@@ -5,11 +5,16 @@
 use proptest::prelude::*;
 use ringfort_fuzz::{TARGETS, Target};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where the inputs are; not as it was when this was built, since checkouts may share their builds.
+fn corpora() -> PathBuf {
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("corpus")
+}
 
 /// The committed inputs of a target, by file name.
 fn corpus(target: Target) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+    let folder = corpora().join(target.name);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut inputs: Vec<_> = entries
         .map(|entry| {
@@ -35,7 +40,7 @@ fn every_corpus_holds() {
 
 #[test]
 fn every_folder_has_a_target() {
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")).unwrap() {
+    for entry in fs::read_dir(corpora()).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(ringfort_fuzz::target(&name).is_some(), "corpus/{name} belongs to no target");
     }

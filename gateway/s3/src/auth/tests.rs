@@ -145,7 +145,7 @@ async fn published_chunked_examples_hold_and_a_flipped_byte_does_not() {
 
 proptest! {
     #[test]
-    fn any_authorization_and_query_are_refused_without_panic(header in "[ -~]{0,120}", query in "[!-~]{0,120}") {
+    fn any_authorization_and_query_are_refused_without_panic(header in "[ -~]{0,120}", query in "[!$-;=?-~]{0,120}") {
         let uri = format!("/b/k?{query}");
         prop_assume!(uri.parse::<http::Uri>().is_ok());
         prop_assert!(at(&head("GET", &uri, &[("authorization", &header), ("host", "h")]), NOW).is_err());

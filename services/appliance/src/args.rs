@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::config::TlsFiles;
 use clap::{Parser, Subcommand};
 use ringfort_core::Redundancy;
 use std::net::IpAddr;
@@ -53,12 +54,29 @@ pub(crate) struct UpArgs {
     /// Put the services at P, P+1, P+2 ... in the order of the list below, instead of their usual ports.
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..=65_500))]
     pub(crate) port_base: Option<u16>,
+    /// Serve every port under TLS with this certificate: PEM, the chain after the server's own. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Certificates that clients shall trust, named in the files made for them, if the usual ones are not enough.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_ca: Option<PathBuf>,
     /// Settings in TOML.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Log lines as JSON.
     #[arg(long)]
     pub(crate) log_json: bool,
+}
+
+impl UpArgs {
+    /// The files of TLS, if the flags name them.
+    pub(crate) fn tls_files(&self) -> Option<TlsFiles> {
+        let (certificate, key) = (self.tls_certificate.clone()?, self.tls_key.clone()?);
+        Some(TlsFiles { certificate, key, ca: self.tls_ca.clone() })
+    }
 }
 
 /// Where a running `up` is.

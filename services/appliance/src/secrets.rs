@@ -13,6 +13,7 @@
 //! place of another. Each writing draws a new nonce.
 
 use crate::data_dir::write_durably;
+use crate::words;
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use rand::Rng;
@@ -211,12 +212,20 @@ impl AccessKey {
     }
 
     /// The file that clients on this host source: `set -a; . DIR/s3.env`. One that says the same is left as it is, so that
-    /// a restart needs no room on the disk.
-    pub(crate) fn write_env(&self, data_dir: &Path, endpoint: &str) -> Result<(), SecretsError> {
+    /// a restart needs no room on the disk. `ca` holds the certificates to trust.
+    pub(crate) fn write_env(
+        &self,
+        data_dir: &Path,
+        endpoint: &str,
+        ca: Option<&Path>,
+    ) -> Result<(), SecretsError> {
         let path = data_dir.join("s3.env");
+        let trust = ca.map(|ca| format!("AWS_CA_BUNDLE={}\n", words::quoted(ca)));
         let text = Zeroizing::new(format!(
-            "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_ENDPOINT_URL={endpoint}\nAWS_REGION=us-east-1\n",
-            self.access_key, self.secret_key
+            "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_ENDPOINT_URL={endpoint}\nAWS_REGION=us-east-1\n{}",
+            self.access_key,
+            self.secret_key,
+            trust.unwrap_or_default(),
         ));
         let same = fs::read(&path).is_ok_and(|there| there == text.as_bytes());
         if same && check_mode(&path).is_ok() {
@@ -290,9 +299,10 @@ mod tests {
         }
         let sealed = fs::read(keys.join("access-keys.sealed")).unwrap();
         assert!(!sealed.windows(8).any(|window| window == &first[0].secret_key.as_bytes()[..8]));
-        first[0].write_env(dir.path(), "http://127.0.0.1:9000").unwrap();
+        first[0].write_env(dir.path(), "http://127.0.0.1:9000", Some(Path::new("/a b/ca.pem"))).unwrap();
         let env = fs::read_to_string(dir.path().join("s3.env")).unwrap();
         assert!(env.contains(&format!("AWS_SECRET_ACCESS_KEY={}\n", first[0].secret_key)));
+        assert!(env.ends_with("AWS_CA_BUNDLE='/a b/ca.pem'\n"));
         assert_eq!(fs::metadata(dir.path().join("s3.env")).unwrap().permissions().mode() & 0o777, 0o600);
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A missing prerequisite (the binary, a client, a loop device) fails a test; `make test` installs and builds them.
 
+mod certificate;
 mod client;
 mod content;
 mod health;
@@ -14,6 +15,7 @@ mod sign;
 mod tools;
 mod writers;
 
+pub use certificate::Authority;
 pub use client::{Connection, Reply};
 pub use content::{body_of, stream_of};
 pub use health::Status;

@@ -1,6 +1,6 @@
 //! The built binary in a folder of its own.
 
-use crate::{Connection, Keys, Tool};
+use crate::{Authority, Connection, Keys, Tool};
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use std::ffi::OsString;
@@ -22,6 +22,7 @@ pub struct ServerBuilder {
     data_name: Option<String>,
     env: Vec<(String, String)>,
     config: Option<String>,
+    ca: Option<PathBuf>,
 }
 
 /// A running, or killed, `ringfort up`.
@@ -32,6 +33,8 @@ pub struct Server {
     launcher: Vec<OsString>,
     env: Vec<(String, String)>,
     port_base: u16,
+    /// What to trust where the ports are under TLS.
+    ca: Option<PathBuf>,
     pub(crate) child: Option<Child>,
 }
 
@@ -78,6 +81,20 @@ impl ServerBuilder {
         self
     }
 
+    /// Puts its ports under TLS, with a certificate of this authority.
+    ///
+    /// # Errors
+    /// When the certificate can't be written.
+    pub fn tls(mut self, authority: &Authority) -> Result<Self> {
+        let (certificate, key) = authority.renew()?;
+        let files = [("--tls-certificate", &certificate), ("--tls-key", &key), ("--tls-ca", &authority.ca())];
+        for (flag, path) in files {
+            self.args.extend([flag.to_owned(), path.display().to_string()]);
+        }
+        self.ca = Some(authority.ca());
+        Ok(self)
+    }
+
     /// Starts the server and waits until it is ready.
     ///
     /// # Errors
@@ -91,7 +108,8 @@ impl ServerBuilder {
             fs::write(&path, config)?;
             args.extend(["--config".to_owned(), path.display().to_string()]);
         }
-        let mut server = Server { root, data, args, launcher, env, port_base: free_ports()?, child: None };
+        let (ca, port_base) = (self.ca, free_ports()?);
+        let mut server = Server { root, data, args, launcher, env, port_base, ca, child: None };
         server.start()?;
         Ok(server)
     }
@@ -259,6 +277,10 @@ impl Server {
     /// # Errors
     /// When it does not answer.
     pub fn metrics_port(&self, path: &str) -> Result<String> {
+        if let Some(ca) = &self.ca {
+            let url = format!("https://127.0.0.1:{}{path}", self.port_base + 3);
+            return Tool::new(Path::new("curl")).args(&["-sS", "-i", "--cacert"]).arg(ca).args(&[&url]).run();
+        }
         let mut stream = TcpStream::connect(("127.0.0.1", self.port_base + 3))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;

@@ -47,6 +47,7 @@ pub(crate) struct ConfigFile {
     log: Checked<Log>,
     http: Checked<Http>,
     storage: Checked<Storage>,
+    tls: Checked<Tls>,
     #[serde(flatten)]
     unknown: Unknown,
 }
@@ -79,6 +80,16 @@ struct Storage {
     reserve: Checked<ByteSize>,
     pace_per_s: Checked<ByteSize>,
     scrub_every: Checked<Span>,
+    #[serde(flatten)]
+    unknown: Unknown,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Tls {
+    certificate: Checked<PathBuf>,
+    key: Checked<PathBuf>,
+    ca: Checked<PathBuf>,
     #[serde(flatten)]
     unknown: Unknown,
 }
@@ -118,6 +129,22 @@ pub(crate) struct Values {
     pub(crate) reserve_bytes: Option<u64>,
     pub(crate) pace_bytes_per_s: Option<u64>,
     pub(crate) scrub_every: Option<Duration>,
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// The files of TLS.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    pub(crate) fn absolute(self) -> Self {
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        Self { certificate: absolute(self.certificate), key: absolute(self.key), ca: self.ca.map(absolute) }
+    }
 }
 
 impl ConfigFile {
@@ -147,6 +174,9 @@ impl ConfigFile {
         }
         if let Some(storage) = self.storage.take("storage", faults) {
             storage.check(&mut values, faults);
+        }
+        if let Some(tls) = self.tls.take("tls", faults) {
+            tls.check(&mut values, faults);
         }
         values
     }
@@ -197,6 +227,20 @@ impl Storage {
         let every =
             self.scrub_every.take_if("storage.scrub_every", faults, rule, |span| span.0.as_secs() >= 60);
         values.scrub_every = every.map(|span| span.0);
+    }
+}
+
+impl Tls {
+    fn check(self, values: &mut Values, faults: &mut Faults) {
+        refuse_unknown("tls.", &self.unknown, faults);
+        let certificate = self.certificate.take("tls.certificate", faults);
+        let key = self.key.take("tls.key", faults);
+        let ca = self.ca.take("tls.ca", faults);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => values.tls = Some(TlsFiles { certificate, key, ca }),
+            (None, None) if ca.is_none() => {}
+            _ => faults.add("tls", "needs both a certificate and its key"),
+        }
     }
 }
 
@@ -263,12 +307,16 @@ mod tests {
             [storage]
             index_memory = "64 MiB"
             scrub_every = "7 d"
+            [tls]
+            certificate = "/etc/ringfort/tls.crt"
+            key = "/etc/ringfort/tls.key"
         "#;
         let mut faults = Faults::default();
         let values = ConfigFile::parse(text).unwrap().check(&mut faults);
         assert_eq!(faults.0, Vec::<String>::new());
         assert_eq!((values.port_base, values.policies.len(), values.devices.len()), (Some(7000), 2, 1));
         assert_eq!((values.log_json, values.index_memory_bytes), (true, Some(64 << 20)));
+        assert!(values.tls.is_some_and(|tls| tls.key.ends_with("tls.key") && tls.ca.is_none()));
     }
 
     #[test]
@@ -291,6 +339,8 @@ mod tests {
             idle_timeout = 5
             [storage]
             index_memory = "much"
+            [tls]
+            key = "/k"
         "#,
         );
         for name in [
@@ -303,12 +353,13 @@ mod tests {
             "http.connections_max",
             "http.idle_timeout",
             "storage.index_memory",
+            "tls",
         ] {
             assert!(
                 faults.iter().any(|fault| fault.starts_with(&format!("{name}:"))),
                 "{name} in {faults:#?}"
             );
         }
-        assert_eq!(faults.len(), 11, "{faults:#?}");
+        assert_eq!(faults.len(), 12, "{faults:#?}");
     }
 }

@@ -4,7 +4,7 @@ mod checked;
 mod file;
 mod units;
 
-pub(crate) use file::{ConfigFile, DeviceSection, Faults};
+pub(crate) use file::{ConfigFile, DeviceSection, Faults, TlsFiles};
 
 use crate::args::{DeviceSpec, UpArgs};
 use crate::ports::Service;
@@ -32,6 +32,7 @@ pub(crate) struct Settings {
     pub(crate) log_json: bool,
     pub(crate) log_filter: String,
     pub(crate) drain: Duration,
+    pub(crate) tls: Option<TlsFiles>,
     /// Things worth a warning.
     pub(crate) remarks: Vec<String>,
 }
@@ -86,6 +87,8 @@ impl Settings {
             log_json: args.log_json || values.log_json,
             log_filter: values.log_filter.unwrap_or_else(|| "info".to_owned()),
             drain: values.drain.unwrap_or(Duration::from_secs(10)),
+            // A shell that sources `s3.env` may stand anywhere.
+            tls: args.tls_files().or(values.tls).map(TlsFiles::absolute),
             remarks,
         })
     }
@@ -98,9 +101,10 @@ impl Settings {
     /// The URL of `service` for clients.
     pub(crate) fn url(&self, service: Service) -> String {
         let port = service.port(self.port_base);
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
         match self.public_host.parse::<IpAddr>() {
-            Ok(IpAddr::V6(host)) => format!("http://[{host}]:{port}"),
-            _ => format!("http://{}:{port}", self.public_host),
+            Ok(IpAddr::V6(host)) => format!("{scheme}://[{host}]:{port}"),
+            _ => format!("{scheme}://{}:{port}", self.public_host),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::telemetry;
 use anyhow::{Context, bail};
 use health::Health;
 use metrics_exporter_prometheus::PrometheusHandle;
-use ringfort_http::{Limits, Server};
+use ringfort_http::{Certificates, Limits, MaybeTls, Server};
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
 use std::path::PathBuf;
@@ -43,6 +43,7 @@ struct Start {
     known: Option<DataDir>,
     /// Its devices, if it got that far.
     remembered: Option<Vec<DeviceSection>>,
+    certificates: Option<Certificates>,
 }
 
 /// The folder, taken and filled with what a start needs.
@@ -85,7 +86,10 @@ fn look(args: &UpArgs) -> anyhow::Result<Start> {
         }
         faults.into_result()?;
     }
-    Ok(Start { settings, path, known, remembered })
+    let certificates =
+        settings.tls.as_ref().map(|tls| Certificates::read(&tls.certificate, &tls.key)).transpose();
+    let certificates = certificates.context("the TLS certificate cannot be used")?;
+    Ok(Start { settings, path, known, remembered, certificates })
 }
 
 fn read_config(args: &UpArgs) -> anyhow::Result<ConfigFile> {
@@ -97,7 +101,7 @@ fn read_config(args: &UpArgs) -> anyhow::Result<ConfigFile> {
 impl Start {
     /// Takes the folder, making it if it is new.
     fn prepare(self) -> anyhow::Result<(Settings, Prepared)> {
-        let Self { settings, path, known, remembered } = self;
+        let Self { settings, path, known, remembered, certificates: _ } = self;
         let data_dir = known.map_or_else(|| DataDir::make(&path), Ok)?;
         let keys = Secrets::open(&path, remembered.is_none())?.access_keys()?;
         let devices = match remembered {
@@ -128,8 +132,15 @@ fn remember_devices(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<V
 async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = stop::Signals::listen().context("cannot listen for signals")?;
     let tasks = TaskGroup::new();
+    let certificates = start.certificates.clone();
     let s3_port = Server::bind(start.settings.address(Service::S3)).await?;
+    let handshake_max = start.settings.limits.head_timeout;
+    let s3_port = MaybeTls::new(s3_port, certificates.as_ref(), handshake_max);
     let metrics_port = Server::bind(start.settings.address(Service::Metrics)).await?;
+    let metrics_port = MaybeTls::new(metrics_port, certificates.as_ref(), handshake_max);
+    if let Some(certificates) = &certificates {
+        certificates.follow_changes(&tasks);
+    }
     let (settings, Prepared { data_dir, devices, keys }) = start.prepare()?;
     let admin_socket = admin::bind(data_dir.path())
         .with_context(|| format!("cannot open the admin socket in {}", data_dir.path().display()))?;
@@ -154,7 +165,7 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     };
     let key = keys.first().context("the list of access keys is empty")?;
     let url = settings.url(Service::S3);
-    key.write_env(data_dir.path(), &url)?;
+    key.write_env(data_dir.path(), &url, settings.tls.as_ref().and_then(|tls| tls.ca.as_deref()))?;
     let credentials = FixedCredentials::new(keys.iter().map(to_credential));
     let gateway = S3Gateway::new(storage.objects.clone(), Arc::new(credentials), S3Config::default());
     let s3_server = Server::start("s3", s3_port, settings.limits.clone(), &tasks, move |request| {

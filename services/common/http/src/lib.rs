@@ -4,9 +4,9 @@
 //! no cost per request: one sweep per second looks at all connections instead of a timer for each of them.
 //!
 //! ```text
-//!  Listener (TCP, unix) -> accept loop -> connection task (hyper) -> service
-//!                             |                  |
-//!                             +---- Sweeper -----+   closes: slow heads, idle and stalled connections
+//!  Listener (TCP, TLS, unix) -> accept loop -> connection task (hyper) -> service
+//!                                  |                  |
+//!                                  +---- Sweeper -----+   closes: slow heads, idle and stalled connections
 //! ```
 
 mod connection;
@@ -16,8 +16,10 @@ mod meter;
 mod request_id;
 mod server;
 mod sweeper;
+mod tls;
 
 pub use limits::Limits;
 pub use listener::Listener;
 pub use request_id::RequestId;
 pub use server::{Server, ServerError};
+pub use tls::{CertificateError, Certificates, MaybeTls, TlsListener, TlsStream};

@@ -1,0 +1,88 @@
+//! TLS on a port, with certificates that are replaced without a restart.
+//!
+//! The handshake happens in the connection's own task, at its first read, so that a slow client keeps nobody from being
+//! accepted and counts among the connections of its port. A new certificate serves the connections that begin after it;
+//! those that are open keep theirs, and sessions may be resumed.
+
+mod certificate;
+mod stream;
+
+pub use certificate::{CertificateError, Certificates};
+pub use stream::TlsStream;
+
+use crate::Listener;
+use rustls::ServerConfig;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_rustls::TlsAcceptor;
+
+/// A listener whose connections speak TLS 1.2 or 1.3.
+pub struct TlsListener<L> {
+    inner: L,
+    acceptor: TlsAcceptor,
+    handshake_max: Duration,
+}
+
+impl<L: Listener> TlsListener<L> {
+    /// Connections of `inner`, under whatever certificate is there when they begin. A client that has not shaken hands
+    /// within `handshake_max` is let go.
+    #[must_use]
+    pub fn new(inner: L, certificates: &Certificates, handshake_max: Duration) -> Self {
+        Self { inner, acceptor: TlsAcceptor::from(certificates.server_config()), handshake_max }
+    }
+}
+
+impl<L: Listener> Listener for TlsListener<L> {
+    type Stream = TlsStream<L::Stream>;
+
+    async fn accept(&mut self) -> io::Result<Self::Stream> {
+        Ok(TlsStream::begin(&self.acceptor, self.inner.accept().await?, self.handshake_max))
+    }
+}
+
+/// A port with TLS or without.
+pub enum MaybeTls<L> {
+    /// In the clear.
+    Plain(L),
+    /// Under TLS.
+    Tls(TlsListener<L>),
+}
+
+impl<L: Listener> MaybeTls<L> {
+    /// TLS if there are certificates.
+    #[must_use]
+    pub fn new(inner: L, certificates: Option<&Certificates>, handshake_max: Duration) -> Self {
+        match certificates {
+            Some(certificates) => Self::Tls(TlsListener::new(inner, certificates, handshake_max)),
+            None => Self::Plain(inner),
+        }
+    }
+}
+
+impl<L: Listener> Listener for MaybeTls<L> {
+    type Stream = stream::MaybeTlsStream<L::Stream>;
+
+    async fn accept(&mut self) -> io::Result<Self::Stream> {
+        match self {
+            Self::Plain(inner) => inner.accept().await.map(stream::MaybeTlsStream::Plain),
+            Self::Tls(inner) => {
+                inner.accept().await.map(|stream| stream::MaybeTlsStream::Tls(Box::new(stream)))
+            }
+        }
+    }
+}
+
+/// What all ports have in common; the certificate comes from `certificates`.
+fn server_config(
+    certificates: Arc<dyn rustls::server::ResolvesServerCert>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    Ok(config)
+}

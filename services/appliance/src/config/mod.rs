@@ -4,7 +4,7 @@ mod checked;
 mod file;
 mod units;
 
-pub(crate) use file::{ConfigFile, DeviceSection, Faults};
+pub(crate) use file::{ConfigFile, DeviceSection, Faults, SwiftUser};
 
 use crate::args::{DeviceSpec, UpArgs};
 use crate::ports::Service;
@@ -32,6 +32,10 @@ pub(crate) struct Settings {
     pub(crate) log_json: bool,
     pub(crate) log_filter: String,
     pub(crate) drain: Duration,
+    /// Users of version 1 authentication on the Swift port.
+    pub(crate) swift_users: Vec<SwiftUser>,
+    /// How long their tokens live.
+    pub(crate) swift_token_lifetime: Duration,
     /// Things worth a warning.
     pub(crate) remarks: Vec<String>,
 }
@@ -86,6 +90,8 @@ impl Settings {
             log_json: args.log_json || values.log_json,
             log_filter: values.log_filter.unwrap_or_else(|| "info".to_owned()),
             drain: values.drain.unwrap_or(Duration::from_secs(10)),
+            swift_users: values.swift_users,
+            swift_token_lifetime: values.swift_token_lifetime.unwrap_or(Duration::from_secs(86_400)),
             remarks,
         })
     }

@@ -243,6 +243,9 @@ impl SwiftGateway {
     }
 
     async fn run(&self, call: Call, body: RequestBody) -> Reply {
+        if call.query.has("bulk-delete") && matches!(*call.method(), Method::POST | Method::DELETE) {
+            return Box::pin(self.bulk_delete(call, body)).await;
+        }
         if call.method() == Method::PUT && call.query.has("extract-archive") {
             return Box::pin(self.bulk_upload(call, body)).await;
         }

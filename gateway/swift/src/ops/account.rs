@@ -18,9 +18,7 @@ const LIST: &str = "x-account-access-control";
 
 impl SwiftGateway {
     pub(crate) async fn run_account(&self, call: Call, body: RequestBody) -> Reply {
-        if call.query.has("bulk-delete") && matches!(call.method().as_str(), "POST" | "DELETE") {
-            return self.bulk_delete(call, body).await;
-        }
+        drop(body);
         match call.method().as_str() {
             "GET" | "HEAD" if call.access < Access::Read => Err(denied(&call)),
             "GET" | "HEAD" => self.read_account(&call).await,

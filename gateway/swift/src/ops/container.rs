@@ -27,13 +27,11 @@ struct Changes {
     /// Values by name; an empty one removes.
     values: Pairs,
     versioning: Option<bool>,
-    /// The request is there to change something.
-    asked: bool,
 }
 
 impl SwiftGateway {
     pub(crate) async fn run_container(&self, call: Call, body: RequestBody) -> Reply {
-        let _ = &body;
+        drop(body);
         match call.method().as_str() {
             "GET" => {
                 self.allow(&call, &call.container, Need::List).await?;
@@ -175,8 +173,7 @@ impl SwiftGateway {
                 Err(SwiftError::bad_request(format!("Invalid value for {VERSIONS_ENABLED}: {word}")))
             }
         });
-        let asked = call.method() == http::Method::POST;
-        Ok(Changes { values, versioning: versioning.transpose()?, asked })
+        Ok(Changes { values, versioning: versioning.transpose()? })
     }
 
     /// The two ways to keep old versions in another container; setting one ends the other.
@@ -220,10 +217,8 @@ impl SwiftGateway {
         let enabled = changes.versioning.unwrap_or(known.info.versioning == Versioning::Enabled);
         refuse_two_versionings(&values, enabled)?;
         // A change to what there is already is one too: its time is told.
-        if values != known.info.metadata || changes.asked {
-            set(&mut values, CHANGED, &ringfort_runtime::wall_us().to_string());
-            self.inner.objects.set_container_metadata(&call.account, &call.container, values).await?;
-        }
+        set(&mut values, CHANGED, &ringfort_runtime::wall_us().to_string());
+        self.inner.objects.set_container_metadata(&call.account, &call.container, values).await?;
         let wanted = match (changes.versioning, known.info.versioning) {
             (Some(true), _) => Versioning::Enabled,
             (Some(false), Versioning::Enabled) => Versioning::Suspended,

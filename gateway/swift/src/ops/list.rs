@@ -5,11 +5,13 @@ use super::typed_reply;
 use crate::clock;
 use crate::error::Result;
 use crate::gateway::{Call, Reply, SwiftGateway};
+use crate::headers;
 use crate::listing::{Format, Xml, limit};
 use http::StatusCode;
 use ringfort_core::HybridTime;
 use ringfort_object::{ETag, GetOptions, ListEntry, ListRequest, ListedObject, ObjectError, ObjectPath};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 
 /// Entries asked for at a time.
 const PAGE: u32 = 1000;
@@ -37,6 +39,8 @@ pub(crate) struct Wanted {
     pub(crate) limit: u32,
     /// Only what lies directly in the folder that is the prefix.
     pub(crate) folder: bool,
+    /// From the last name to the first; `marker` and `end` are where the listing begins and ends all the same.
+    pub(crate) reverse: bool,
 }
 
 impl Wanted {
@@ -49,6 +53,7 @@ impl Wanted {
             end: String::new(),
             limit,
             folder: false,
+            reverse: false,
         }
     }
 
@@ -61,6 +66,7 @@ impl Wanted {
             end: text("end_marker"),
             limit: limit(&call.query, most)?,
             folder: false,
+            reverse: call.query.get("reverse").is_some_and(headers::is_true),
         };
         if let Some(path) = call.query.get("path") {
             wanted.prefix = match path {
@@ -95,34 +101,48 @@ impl SwiftGateway {
         Ok(response)
     }
 
-    /// The rows of a listing, page by page.
+    /// The rows of a listing, page by page. Reversed, it is read forwards and its end is kept.
     pub(crate) async fn rows(&self, account: &str, container: &str, wanted: Wanted) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let mut marker = wanted.marker;
+        let mut rows = VecDeque::new();
+        let reverse = wanted.reverse;
+        let (mut marker, end) =
+            if reverse { (wanted.end, wanted.marker) } else { (wanted.marker, wanted.end) };
+        if wanted.limit == 0 {
+            return Ok(Vec::new());
+        }
         loop {
-            let left = wanted.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            let full = wanted.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            let left = if reverse { PAGE } else { full };
             if left == 0 {
-                return Ok(rows);
+                return Ok(rows.into());
             }
             let request = ListRequest {
                 prefix: wanted.prefix.clone(),
                 delimiter: wanted.delimiter.clone(),
                 marker: marker.clone(),
-                end_marker: wanted.end.clone(),
+                end_marker: end.clone(),
                 limit: left.min(PAGE),
             };
             let page = self.inner.objects.list(account, container, &request).await?;
             for entry in page.entries() {
                 match entry {
                     ListEntry::Object(object) if wanted.folder && object.key == wanted.prefix => {}
-                    ListEntry::Object(object) => rows.push(row_of(object)),
+                    ListEntry::Object(object) => rows.push_back(row_of(object)),
                     ListEntry::CommonPrefix(prefix) if wanted.folder => {
                         rows.extend(self.folder_row(account, container, prefix).await?);
                     }
-                    ListEntry::CommonPrefix(prefix) => rows.push(Row::Prefix(prefix.to_owned())),
+                    ListEntry::CommonPrefix(prefix) => rows.push_back(Row::Prefix(prefix.to_owned())),
                 }
             }
+            let extra = rows.len().saturating_sub(wanted.limit as usize);
+            if reverse {
+                rows.drain(..extra);
+            }
             if !page.truncated {
+                let mut rows = Vec::from(rows);
+                if reverse {
+                    rows.reverse();
+                }
                 return Ok(rows);
             }
             marker = page.next_marker;

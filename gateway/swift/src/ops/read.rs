@@ -113,8 +113,13 @@ impl SwiftGateway {
             }
             Wanted::Nothing => {
                 let unsatisfied = headers::value(format_args!("bytes */{size}"));
-                let mut error =
-                    SwiftError::usual(StatusCode::RANGE_NOT_SATISFIABLE).header(CONTENT_RANGE, unsatisfied);
+                let status = StatusCode::RANGE_NOT_SATISFIABLE;
+                let error = if call.query.has("part-number") {
+                    SwiftError::text(status, "The requested part number is not satisfiable")
+                } else {
+                    SwiftError::usual(status)
+                };
+                let mut error = error.header(CONTENT_RANGE, unsatisfied);
                 let told = response.headers().iter().filter(|(name, _)| **name != CONTENT_TYPE);
                 for (name, value) in told {
                     error = error.header(name.clone(), value.clone());

@@ -12,6 +12,7 @@ use http::header::ACCEPT;
 use ringfort_core::HybridTime;
 use ringfort_object::{ListedVersion, VersionEntry, VersionId, VersionListRequest};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 
 /// MD5 of nothing: the tag of a delete marker.
 const EMPTY: &str = "d41d8cd98f00b204e9800998ecf8427e";
@@ -49,17 +50,23 @@ impl SwiftGateway {
     pub(super) async fn version_listing(&self, call: &Call) -> Result<String> {
         let most = limit(&call.query, self.inner.config.listing_limit)?;
         let text = |name: &str| call.query.get(name).unwrap_or_default().to_owned();
-        let end = text("end_marker");
-        let (mut key_marker, mut version_marker) = (text("marker"), None);
-        if let Some(version) = call.query.get_filled("version_marker") {
-            if key_marker.is_empty() {
-                return Err(SwiftError::bad_request("version_marker param requires marker"));
-            }
-            version_marker = Some(parse(version)?);
+        let reverse = call.query.get("reverse").is_some_and(headers::is_true);
+        let version = call.query.get_filled("version_marker").map(parse).transpose()?;
+        if version.is_some() && text("marker").is_empty() {
+            return Err(SwiftError::bad_request("version_marker param requires marker"));
         }
-        let mut rows: Vec<Value> = Vec::new();
-        loop {
-            let left = most.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        // Reversed, it is read forwards and its end is kept.
+        let (mut key_marker, mut version_marker, end) = match reverse {
+            true => (text("end_marker"), None, End { name: text("marker"), version }),
+            false => (text("marker"), version, End { name: text("end_marker"), version: None }),
+        };
+        let mut rows: VecDeque<Value> = VecDeque::new();
+        if most == 0 {
+            return Ok("[]".to_owned());
+        }
+        'pages: loop {
+            let full = most.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+            let left = if reverse { PAGE } else { full };
             if left == 0 {
                 break;
             }
@@ -71,12 +78,23 @@ impl SwiftGateway {
                 limit: left.min(PAGE),
             };
             let page = self.inner.objects.list_versions(&call.account, &call.container, &request).await?;
-            let before_end = |name: &str| end.is_empty() || name < end.as_str();
-            rows.extend(page.entries.iter().filter(|entry| before_end(name_of(entry))).map(row_of));
-            if !page.truncated || !before_end(&page.next_key_marker) {
+            for entry in &page.entries {
+                if end.is_reached(entry) {
+                    break 'pages;
+                }
+                rows.push_back(row_of(entry));
+                if rows.len() > most as usize {
+                    rows.pop_front();
+                }
+            }
+            if !page.truncated {
                 break;
             }
             (key_marker, version_marker) = (page.next_key_marker, page.next_version_marker);
+        }
+        let mut rows = Vec::from(rows);
+        if reverse {
+            rows.reverse();
         }
         Ok(Value::Array(rows).to_string())
     }
@@ -96,10 +114,35 @@ impl SwiftGateway {
     }
 }
 
-fn name_of(entry: &VersionEntry) -> &str {
-    match entry {
-        VersionEntry::Version(version) => &version.key,
-        VersionEntry::CommonPrefix(prefix) => prefix,
+/// Where a listing that is read forwards ends: before a name, or before one of its versions.
+struct End {
+    /// Empty for no end.
+    name: String,
+    version: Option<VersionId>,
+}
+
+impl End {
+    fn is_reached(&self, entry: &VersionEntry) -> bool {
+        if self.name.is_empty() {
+            return false;
+        }
+        match (entry, self.version) {
+            (VersionEntry::CommonPrefix(prefix), _) => prefix.as_str() >= self.name.as_str(),
+            (VersionEntry::Version(found), None) => found.key.as_str() >= self.name.as_str(),
+            (VersionEntry::Version(found), Some(version)) => {
+                found.key.as_str() > self.name.as_str()
+                    || (found.key == self.name && !is_newer(found.version, version))
+            }
+        }
+    }
+}
+
+/// Whether a version comes before another one in a listing, which knows no order for the null version but its own place.
+fn is_newer(version: VersionId, than: VersionId) -> bool {
+    match (version, than) {
+        (VersionId::At(version), VersionId::At(than)) => version > than,
+        (VersionId::At(_), VersionId::Null) => true,
+        (VersionId::Null, _) => false,
     }
 }
 

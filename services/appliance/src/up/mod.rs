@@ -165,7 +165,8 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     });
 
     let swift = swift::gateway(&settings, storage.objects.clone());
-    let swift_server = Server::start("swift", swift_port, settings.limits.clone(), &tasks, move |request| {
+    let limits = Limits { headers_max: swift::HEADERS_MAX, ..settings.limits.clone() };
+    let swift_server = Server::start("swift", swift_port, limits, &tasks, move |request| {
         let swift = swift.clone();
         async move { swift.handle(request).await }
     });

@@ -7,6 +7,9 @@ use ringfort_object::ObjectStore;
 use ringfort_swift::{SwiftConfig, SwiftGateway, TempAuth, TempAuthUser};
 use std::sync::Arc;
 
+/// Headers of a request: the metadata that an object may have, twice, so that too many get Swift's own answer.
+pub(super) const HEADERS_MAX: usize = 250;
+
 /// The gateway over `objects`. Tokens are signed by a secret that ends with the process.
 pub(super) fn gateway(settings: &Settings, objects: ObjectStore) -> SwiftGateway {
     let users = settings.swift_users.iter().map(|user| TempAuthUser {

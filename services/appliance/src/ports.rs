@@ -20,7 +20,11 @@ pub(crate) enum Service {
 /// The ports, as the help shows them.
 pub(crate) fn list() -> String {
     let line = |((service, usual), place): (&(Service, u16), usize)| {
-        let note = if matches!(service, Service::S3 | Service::Metrics) { "" } else { " (not served yet)" };
+        let note = if matches!(service, Service::Swift | Service::S3 | Service::Metrics) {
+            ""
+        } else {
+            " (not served yet)"
+        };
         format!("  P+{place:<3} {usual:<6} {service:?}{note}")
     };
     let lines: Vec<String> = Service::IN_ORDER.iter().zip(0..).map(line).collect();

@@ -272,6 +272,12 @@ impl Server {
         self.port_base + 2
     }
 
+    /// Port of the Swift service.
+    #[must_use]
+    pub fn swift_port(&self) -> u16 {
+        self.port_base + 1
+    }
+
     /// The raw reply of the metrics port to `GET path`.
     ///
     /// # Errors

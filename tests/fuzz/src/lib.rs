@@ -31,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "s3_chunked", run: s3_chunked },
     Target { name: "s3_xml", run: s3_xml },
     Target { name: "s3_headers", run: s3_headers },
+    Target { name: "swift_requests", run: swift_requests },
+    Target { name: "swift_bodies", run: swift_bodies },
     Target { name: "appliance", run: appliance },
 ];
 
@@ -116,6 +118,19 @@ fn s3_headers(bytes: &[u8]) {
     ringfort_s3::fuzzing::ranges_and_conditions(bytes);
     ringfort_s3::fuzzing::object_headers(bytes);
     ringfort_s3::fuzzing::request_target(bytes);
+}
+
+fn swift_requests(bytes: &[u8]) {
+    ringfort_swift::fuzzing::request_target(bytes);
+    ringfort_swift::fuzzing::request_headers(bytes);
+    ringfort_swift::fuzzing::access_lists(bytes);
+    ringfort_swift::fuzzing::signatures(bytes);
+}
+
+fn swift_bodies(bytes: &[u8]) {
+    ringfort_swift::fuzzing::manifests(bytes);
+    ringfort_swift::fuzzing::forms(bytes);
+    ringfort_swift::fuzzing::archives(bytes);
 }
 
 fn appliance(bytes: &[u8]) {

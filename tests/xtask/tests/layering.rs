@@ -26,6 +26,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("gateway/object/model", 3),
     ("gateway/object", 3),
     ("gateway/s3", 3),
+    ("gateway/swift", 3),
     // L4 what is run.
     ("storage-node", 4),
     ("services/appliance", 4),
@@ -45,6 +46,9 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("storage-node/meta", "gateway/object/model", "what the records mean is the model's business"),
     ("gateway/object", "services/common/http", "the object layer knows no HTTP"),
     ("gateway/object", "gateway/s3", "the object layer knows no dialect"),
+    ("gateway/object", "gateway/swift", "the object layer knows no dialect"),
+    ("gateway/s3", "gateway/swift", "the dialects meet in the object layer only"),
+    ("gateway/swift", "gateway/s3", "the dialects meet in the object layer only"),
 ];
 
 fn level(folder: &str) -> u8 {

@@ -48,6 +48,7 @@ pub(crate) struct ConfigFile {
     http: Checked<Http>,
     storage: Checked<Storage>,
     tls: Checked<Tls>,
+    swift: Checked<Swift>,
     #[serde(flatten)]
     unknown: Unknown,
 }
@@ -94,6 +95,35 @@ struct Tls {
     unknown: Unknown,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Swift {
+    users: Checked<Vec<toml::Value>>,
+    token_lifetime: Checked<Span>,
+    #[serde(flatten)]
+    unknown: Unknown,
+}
+
+/// A user of version 1 authentication on the Swift port.
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SwiftUser {
+    pub(crate) account: String,
+    pub(crate) user: String,
+    pub(crate) key: String,
+    #[serde(default)]
+    pub(crate) roles: Vec<String>,
+}
+
+impl fmt::Debug for SwiftUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SwiftUser")
+            .field("account", &self.account)
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
 /// One device folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -130,6 +160,8 @@ pub(crate) struct Values {
     pub(crate) pace_bytes_per_s: Option<u64>,
     pub(crate) scrub_every: Option<Duration>,
     pub(crate) tls: Option<TlsFiles>,
+    pub(crate) swift_users: Vec<SwiftUser>,
+    pub(crate) swift_token_lifetime: Option<Duration>,
 }
 
 /// The files of TLS.
@@ -177,6 +209,9 @@ impl ConfigFile {
         }
         if let Some(tls) = self.tls.take("tls", faults) {
             tls.check(&mut values, faults);
+        }
+        if let Some(swift) = self.swift.take("swift", faults) {
+            swift.check(&mut values, faults);
         }
         values
     }
@@ -240,6 +275,33 @@ impl Tls {
             (Some(certificate), Some(key)) => values.tls = Some(TlsFiles { certificate, key, ca }),
             (None, None) if ca.is_none() => {}
             _ => faults.add("tls", "needs both a certificate and its key"),
+        }
+    }
+}
+
+impl Swift {
+    fn check(self, values: &mut Values, faults: &mut Faults) {
+        refuse_unknown("swift.", &self.unknown, faults);
+        let rule = "is less than a minute";
+        let lifetime =
+            self.token_lifetime.take_if("swift.token_lifetime", faults, rule, |span| span.0.as_secs() >= 60);
+        values.swift_token_lifetime = lifetime.map(|span| span.0);
+        let users = self.users.take("swift.users", faults).unwrap_or_default();
+        for (number, value) in users.into_iter().enumerate() {
+            let name = format!("swift.users[{number}]");
+            match SwiftUser::deserialize(value) {
+                Ok(user) if user.account.is_empty() || user.user.is_empty() || user.key.is_empty() => {
+                    faults.add(&name, "needs an account, a user and a key that are not empty");
+                }
+                Ok(user) if user.account.contains([':', '/']) || user.user.contains(':') => {
+                    faults.add(&name, "has a name with a colon or a slash");
+                }
+                Ok(user) if user.account.starts_with('.') => {
+                    faults.add(&name, "has an account that begins with a dot");
+                }
+                Ok(user) => values.swift_users.push(user),
+                Err(error) => faults.add(&name, error.message()),
+            }
         }
     }
 }
@@ -310,11 +372,19 @@ mod tests {
             [tls]
             certificate = "/etc/ringfort/tls.crt"
             key = "/etc/ringfort/tls.key"
+            [swift]
+            token_lifetime = "1 h"
+            [[swift.users]]
+            account = "test"
+            user = "tester"
+            key = "testing"
+            roles = ["admin"]
         "#;
         let mut faults = Faults::default();
         let values = ConfigFile::parse(text).unwrap().check(&mut faults);
         assert_eq!(faults.0, Vec::<String>::new());
         assert_eq!((values.port_base, values.policies.len(), values.devices.len()), (Some(7000), 2, 1));
+        assert_eq!(values.swift_users.len(), 1);
         assert_eq!((values.log_json, values.index_memory_bytes), (true, Some(64 << 20)));
         assert!(values.tls.is_some_and(|tls| tls.key.ends_with("tls.key") && tls.ca.is_none()));
     }
@@ -341,6 +411,10 @@ mod tests {
             index_memory = "much"
             [tls]
             key = "/k"
+            [[swift.users]]
+            account = "a:b"
+            user = "u"
+            key = "k"
         "#,
         );
         for name in [
@@ -354,12 +428,13 @@ mod tests {
             "http.idle_timeout",
             "storage.index_memory",
             "tls",
+            "swift.users[0]",
         ] {
             assert!(
                 faults.iter().any(|fault| fault.starts_with(&format!("{name}:"))),
                 "{name} in {faults:#?}"
             );
         }
-        assert_eq!(faults.len(), 12, "{faults:#?}");
+        assert_eq!(faults.len(), 13, "{faults:#?}");
     }
 }

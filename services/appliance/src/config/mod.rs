@@ -4,7 +4,7 @@ mod checked;
 mod file;
 mod units;
 
-pub(crate) use file::{ConfigFile, DeviceSection, Faults, TlsFiles};
+pub(crate) use file::{ConfigFile, DeviceSection, Faults, SwiftUser, TlsFiles};
 
 use crate::args::{DeviceSpec, UpArgs};
 use crate::ports::Service;
@@ -33,6 +33,10 @@ pub(crate) struct Settings {
     pub(crate) log_filter: String,
     pub(crate) drain: Duration,
     pub(crate) tls: Option<TlsFiles>,
+    /// Users of version 1 authentication on the Swift port.
+    pub(crate) swift_users: Vec<SwiftUser>,
+    /// How long their tokens live.
+    pub(crate) swift_token_lifetime: Duration,
     /// Things worth a warning.
     pub(crate) remarks: Vec<String>,
 }
@@ -89,6 +93,8 @@ impl Settings {
             drain: values.drain.unwrap_or(Duration::from_secs(10)),
             // A shell that sources `s3.env` may stand anywhere.
             tls: args.tls_files().or(values.tls).map(TlsFiles::absolute),
+            swift_users: values.swift_users,
+            swift_token_lifetime: values.swift_token_lifetime.unwrap_or(Duration::from_secs(86_400)),
             remarks,
         })
     }

@@ -173,6 +173,7 @@ pub(crate) fn describe() {
         ("ringfort_http_closed_total", "Connections closed by us: slow heads, idle and stalled ones."),
         ("ringfort_s3_requests_total", "S3 requests by operation and outcome."),
         ("ringfort_s3_errors_total", "S3 errors by their code."),
+        ("ringfort_swift_requests_total", "Swift requests by subject, method and outcome."),
         ("ringfort_chunk_reads_degraded_total", "Chunks read by rebuilding fragments that were not there."),
         ("ringfort_chunk_reads_elsewhere_total", "Chunks read from another device than the nearest."),
         ("ringfort_chunk_reads_failed_total", "Chunks that could not be read."),
@@ -199,6 +200,10 @@ pub(crate) fn describe() {
     metrics::describe_histogram!(
         "ringfort_s3_request_seconds",
         "Time to the head of the reply, by S3 operation."
+    );
+    metrics::describe_histogram!(
+        "ringfort_swift_request_seconds",
+        "Time to the head of the reply, by subject and method of Swift requests."
     );
 }
 

@@ -15,7 +15,7 @@ use ringfort_storage_node::{NodeStatus, StorageNode};
 use std::sync::Arc;
 
 /// The open ports.
-type Servers = Arc<[Server; 3]>;
+type Servers = Arc<[Server; 4]>;
 
 enum Phase {
     Starting,

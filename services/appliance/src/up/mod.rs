@@ -1,7 +1,7 @@
 //! `ringfort up`: reads the settings, opens the folder, wires the parts together, serves, stops.
 //!
 //! ```text
-//!  settings, folders looked at -> ports -> DataDir -> Secrets -> StorageNode -> ObjectStore -> S3Gateway -> Server
+//!  settings, folders looked at -> ports -> DataDir -> Secrets -> StorageNode -> ObjectStore -> gateways -> Servers
 //!  \______ writes nothing: ___________/    \____ from here on a start that is cut short is finished by the next
 //!          a mistake leaves no trace
 //! ```
@@ -13,6 +13,7 @@ mod banner;
 mod health;
 mod stop;
 mod storage;
+mod swift;
 
 use crate::admin::{self, AdminService, Endpoint, Running};
 use crate::args::UpArgs;
@@ -136,6 +137,8 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let s3_port = Server::bind(start.settings.address(Service::S3)).await?;
     let handshake_max = start.settings.limits.head_timeout;
     let s3_port = MaybeTls::new(s3_port, certificates.as_ref(), handshake_max);
+    let swift_port = Server::bind(start.settings.address(Service::Swift)).await?;
+    let swift_port = MaybeTls::new(swift_port, certificates.as_ref(), handshake_max);
     let metrics_port = Server::bind(start.settings.address(Service::Metrics)).await?;
     let metrics_port = MaybeTls::new(metrics_port, certificates.as_ref(), handshake_max);
     if let Some(certificates) = &certificates {
@@ -173,16 +176,24 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
         async move { gateway.handle(request).await }
     });
 
-    let endpoints: Vec<Endpoint> = [("s3", Service::S3), ("metrics", Service::Metrics)]
-        .map(|(name, service)| Endpoint { service: name.to_owned(), url: settings.url(service) })
-        .into();
+    let swift = swift::gateway(&settings, storage.objects.clone());
+    let limits = Limits { headers_max: swift::HEADERS_MAX, ..settings.limits.clone() };
+    let swift_server = Server::start("swift", swift_port, limits, &tasks, move |request| {
+        let swift = swift.clone();
+        async move { swift.handle(request).await }
+    });
+
+    let endpoints: Vec<Endpoint> =
+        [("s3", Service::S3), ("swift", Service::Swift), ("metrics", Service::Metrics)]
+            .map(|(name, service)| Endpoint { service: name.to_owned(), url: settings.url(service) })
+            .into();
     service.set_running(Running::new(
         storage.node.clone(),
         devices,
         endpoints.clone(),
         settings.reserve_bytes,
     ));
-    let servers = Arc::new([s3_server, metrics_server, admin_server]);
+    let servers = Arc::new([s3_server, swift_server, metrics_server, admin_server]);
     health.set_ready(storage.node.clone(), Arc::clone(&servers));
     tracing::info!(url, data = %data_dir.path().display(), "ready");
     banner::print(&data_dir, &endpoints, &storage.node.status().await);
@@ -191,8 +202,8 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     tracing::info!("stopping; a second signal stops at once");
     let stopping = async {
         health.set_stopping();
-        let [s3_server, metrics_server, admin_server] = &*servers;
-        s3_server.stop(settings.drain).await;
+        let [s3_server, swift_server, metrics_server, admin_server] = &*servers;
+        tokio::join!(s3_server.stop(settings.drain), swift_server.stop(settings.drain));
         admin_server.stop(Duration::from_secs(1)).await;
         storage.node.shutdown().await;
         metrics_server.stop(Duration::from_secs(1)).await;

@@ -9,6 +9,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Bytes of request line and headers; more is answered 431.
     pub head_bytes_max: usize,
+    /// Headers of a request; more are answered 431. More than 100 cost an allocation per request.
+    pub headers_max: usize,
     /// Bytes of read buffer, and of write buffer, that a connection may hold.
     pub buffer_bytes_max: usize,
     /// Time from a head's first byte to its last, however slowly the bytes drip.
@@ -24,6 +26,7 @@ impl Default for Limits {
         Self {
             connections_max: 4096,
             head_bytes_max: 32 * 1024,
+            headers_max: 100,
             buffer_bytes_max: 256 * 1024,
             head_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(120),

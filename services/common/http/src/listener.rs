@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -12,6 +13,12 @@ pub trait Listener: Send + 'static {
 
     /// The next connection, set up to send small answers at once.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Who is at the other end, if it has an address.
+    fn peer(stream: &Self::Stream) -> Option<SocketAddr> {
+        let _ = stream;
+        None
+    }
 }
 
 impl Listener for TcpListener {
@@ -21,6 +28,10 @@ impl Listener for TcpListener {
         let (stream, _) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    fn peer(stream: &TcpStream) -> Option<SocketAddr> {
+        stream.peer_addr().ok()
     }
 }
 

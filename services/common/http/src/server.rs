@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+/// Headers for which hyper has room without asking for memory.
+const HEADERS_USUAL: usize = 100;
 /// How often connections are looked at.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a stopping port looks for connections that are done.
@@ -65,7 +67,7 @@ impl Server {
     }
 
     /// Serves `listener` under the name `port` (a metrics label) until [`Self::stop`]: every request reaches `service`
-    /// with a [`RequestId`] in its extensions.
+    /// with a [`RequestId`] in its extensions, and the client's [`SocketAddr`] if it has one.
     ///
     /// The service's future is dropped when the client goes away, so work that must not be halved runs in a task of its
     /// own.
@@ -110,10 +112,18 @@ impl Server {
                 };
                 match stream {
                     Ok(stream) => {
+                        let peer = L::peer(&stream);
                         let id = next.fetch_add(1, Ordering::Relaxed);
                         let state = accepting.sweeper.add(id);
+                        let service = service.clone();
+                        let service = move |mut request: Request<Incoming>| {
+                            if let Some(peer) = peer {
+                                request.extensions_mut().insert(peer);
+                            }
+                            service(request)
+                        };
                         let connection =
-                            run_connection(Arc::clone(&accepting), id, state, stream, service.clone(), slot);
+                            run_connection(Arc::clone(&accepting), id, state, stream, service, slot);
                         accepting.sweeper.set_task(id, owner.spawn(connection).abort_handle());
                     }
                     Err(error) => {
@@ -182,7 +192,11 @@ async fn run_connection<T, S, F, B>(
     });
     let io = TokioIo::new(NotedStream::new(stream, Arc::clone(&state)));
     let answer = service_fn(|request| answer(&shared, &state, &service, request));
-    let served = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    if shared.limits.headers_max != HEADERS_USUAL {
+        builder.max_headers(shared.limits.headers_max);
+    }
+    let served = builder
         // The sweeper does this without a timer per request.
         .header_read_timeout(None)
         .max_buf_size(shared.limits.buffer_bytes_max)

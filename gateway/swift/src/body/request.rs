@@ -1,0 +1,65 @@
+//! Request bodies: a stream for the object layer, or a small document in memory.
+
+use super::BoxError;
+use crate::error::{Result, SwiftError};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyDataStream, BodyExt};
+use ringfort_object::{BodyError, BodyStream};
+
+/// A request body, whoever carries it.
+pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Hides the type of a request body.
+pub(crate) fn boxed<B>(body: B) -> RequestBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+/// The announced length of an upload; `None` for a chunked transfer.
+pub(crate) fn length(headers: &HeaderMap) -> Result<Option<u64>> {
+    if let Some(coding) = headers.get(TRANSFER_ENCODING) {
+        return if coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            Ok(None)
+        } else {
+            Err(SwiftError::text(
+                StatusCode::NOT_IMPLEMENTED,
+                "Unsupported Transfer-Encoding header value specified",
+            ))
+        };
+    }
+    let Some(value) = headers.get(CONTENT_LENGTH) else {
+        return Err(SwiftError::text(StatusCode::LENGTH_REQUIRED, "Missing Content-Length header."));
+    };
+    let size = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    size.map(Some).ok_or_else(|| SwiftError::bad_request("Invalid Content-Length header value"))
+}
+
+/// The body of an upload as the object layer takes it. Not polled before the object layer does.
+pub(crate) fn upload(body: RequestBody) -> BodyStream {
+    Box::pin(
+        BodyDataStream::new(body)
+            .map(|piece| piece.map_err(|error| BodyError::new(SwiftError::disconnected(error)))),
+    )
+}
+
+/// Reads a body of at most `bytes_max` bytes.
+pub(crate) async fn read_small(body: RequestBody, bytes_max: usize) -> Result<Bytes> {
+    let mut whole = BytesMut::new();
+    let mut pieces = BodyDataStream::new(body);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(SwiftError::disconnected)?;
+        if whole.len() + piece.len() > bytes_max {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE.into());
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}

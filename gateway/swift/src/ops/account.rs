@@ -1,0 +1,97 @@
+//! Accounts: their metadata, and the listing of their containers.
+
+use super::{empty_reply, typed_reply};
+use crate::accounts::Totals;
+use crate::acl::{self, Access};
+use crate::authorize::denied;
+use crate::body::RequestBody;
+use crate::containers::{self, set};
+use crate::gateway::{Call, Reply, SwiftGateway};
+use crate::headers::{self, Kind, Pairs, check_grown, metadata};
+use crate::listing::Format;
+use crate::quota;
+use http::header::{ACCEPT_RANGES, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
+
+/// The access list of an account.
+const LIST: &str = "x-account-access-control";
+
+impl SwiftGateway {
+    pub(crate) async fn run_account(&self, call: Call, body: RequestBody) -> Reply {
+        drop(body);
+        match call.method().as_str() {
+            "GET" | "HEAD" if call.access < Access::Read => Err(denied(&call)),
+            "GET" | "HEAD" => self.read_account(&call).await,
+            "POST" if !call.is_owner() => Err(denied(&call)),
+            "POST" => self.post_account(&call).await,
+            // Accounts come and go with their projects.
+            "PUT" | "DELETE" if call.is_reseller_admin() => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
+            "PUT" | "DELETE" => Err(denied(&call)),
+            _ => Err(StatusCode::METHOD_NOT_ALLOWED.into()),
+        }
+    }
+
+    async fn post_account(&self, call: &Call) -> Reply {
+        let config = &self.inner.config;
+        let given = metadata(&call.parts.headers, Kind::Account, config)?;
+        let list = headers::text(&call.parts.headers, LIST)?.map(acl::clean_account).transpose()?;
+        let quotas = quota::of_request(call)?;
+        let mut kept = self.account_metadata(&call.account).await?;
+        for (name, value) in given.iter().filter(|(name, _)| name != "quota-bytes") {
+            set(&mut kept, &format!("{}{name}", Kind::Account.prefix()), value);
+        }
+        for (name, value) in quotas {
+            set(&mut kept, name, &value);
+        }
+        if let Some(list) = list {
+            set(&mut kept, LIST, &list);
+        }
+        check_grown(&kept, Kind::Account, config)?;
+        self.set_account_metadata(&call.account, kept).await?;
+        Ok(empty_reply(StatusCode::NO_CONTENT))
+    }
+
+    async fn read_account(&self, call: &Call) -> Reply {
+        let format = Format::of(&call.query, &call.parts.headers)?;
+        let account_metadata = self.account_metadata(&call.account).await?;
+        let totals = self.account_totals(&call.account).await?;
+        let mut response = if call.method() == Method::HEAD {
+            empty_reply(StatusCode::NO_CONTENT)
+        } else {
+            let text = self.account_listing(call, format).await?;
+            let mut response = typed_reply(format.content_type(), text);
+            if http_body::Body::is_end_stream(response.body()) {
+                *response.status_mut() = StatusCode::NO_CONTENT;
+            }
+            response
+        };
+        let out = response.headers_mut();
+        out.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        push_account(out, call, &account_metadata, totals);
+        Ok(response)
+    }
+}
+
+fn push_account(out: &mut HeaderMap, call: &Call, known: &Pairs, totals: Totals) {
+    out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers::put(out, "x-account-container-count", totals.containers);
+    headers::put(out, "x-account-object-count", totals.objects);
+    headers::put(out, "x-account-bytes-used", totals.bytes);
+    for (name, value) in containers::user(known, Kind::Account) {
+        headers::put(out, name, value);
+    }
+    for name in quota::ACCOUNT {
+        if let Some(value) = containers::get(known, name) {
+            headers::put(out, name, value);
+            if name == quota::ACCOUNT[0] {
+                headers::put(out, "x-account-meta-quota-bytes", value);
+            }
+        }
+    }
+    if let Some(list) = containers::get(known, LIST) {
+        headers::put(out, LIST, list);
+    }
+    if !call.is_owner() {
+        crate::authorize::strip_owners(out);
+    }
+}

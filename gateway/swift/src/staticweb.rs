@@ -77,6 +77,26 @@ impl SwiftGateway {
         }
     }
 
+    /// Sends a visitor to the folder that was meant.
+    fn with_slash(&self, call: &Call) -> Response<SwiftBody> {
+        let mut response = empty_reply(StatusCode::MOVED_PERMANENTLY);
+        let query = match &call.signed {
+            Some(_) => call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default(),
+            None => String::new(),
+        };
+        let host = call.parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let path = call.parts.uri.path();
+        let scheme = self.inner.config.public_url.split("://").next().unwrap_or("http");
+        let location = if host.is_empty() {
+            format!("{path}/{query}")
+        } else {
+            format!("{scheme}://{host}{path}/{query}")
+        };
+        response.headers_mut().insert(LOCATION, headers::value(location));
+        response.extensions_mut().insert(Page);
+        response
+    }
+
     async fn visit_container(&self, call: &Call, site: &Site) -> Reply {
         self.allow(call, &call.container, if site.is_on() { Need::Read } else { Need::List }).await?;
         if !site.is_on() {
@@ -86,7 +106,7 @@ impl SwiftGateway {
             return self.list_container(call).await;
         }
         if !call.parts.uri.path().ends_with('/') {
-            return Ok(with_slash(call));
+            return Ok(self.with_slash(call));
         }
         if site.index.is_empty() {
             return self.web_listing(call, site, "").await;
@@ -112,7 +132,7 @@ impl SwiftGateway {
         if !site.index.is_empty() {
             let slash = if folder { "" } else { "/" };
             match self.page(call, &format!("{}{slash}{}", call.object, site.index)).await {
-                Ok(_) if !folder => return Ok(with_slash(call)),
+                Ok(_) if !folder => return Ok(self.with_slash(call)),
                 Err(error) if error.status() == StatusCode::NOT_FOUND => {}
                 answer => return answer,
             }
@@ -122,7 +142,7 @@ impl SwiftGateway {
         }
         let wanted = Wanted::prefix(&format!("{}/", call.object), 1);
         let inside = self.rows(&call.account, &call.container, wanted).await?;
-        if inside.is_empty() { Err(SwiftError::not_found()) } else { Ok(with_slash(call)) }
+        if inside.is_empty() { Err(SwiftError::not_found()) } else { Ok(self.with_slash(call)) }
     }
 
     /// One object of the site, as it is read.
@@ -265,21 +285,6 @@ fn is_folder(response: &Response<SwiftBody>, site: &Site) -> bool {
     let text = |name| response.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     text(CONTENT_TYPE) == Some(folder_type)
         && text(CONTENT_LENGTH).is_none_or(|len| len.parse::<u64>().is_ok_and(|len| len <= 1))
-}
-
-fn with_slash(call: &Call) -> Response<SwiftBody> {
-    let mut response = empty_reply(StatusCode::MOVED_PERMANENTLY);
-    let query = match &call.signed {
-        Some(_) => call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default(),
-        None => String::new(),
-    };
-    let host = call.parts.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let path = call.parts.uri.path();
-    let location =
-        if host.is_empty() { format!("{path}/{query}") } else { format!("http://{host}{path}/{query}") };
-    response.headers_mut().insert(LOCATION, headers::value(location));
-    response.extensions_mut().insert(Page);
-    response
 }
 
 /// A size for people: `1.5Ki` and the like, rounded as Swift does.

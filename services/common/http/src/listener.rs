@@ -11,34 +11,25 @@ pub trait Listener: Send + 'static {
     /// One connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection, set up to send small answers at once.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
-
-    /// Who is at the other end, if it has an address.
-    fn peer(stream: &Self::Stream) -> Option<SocketAddr> {
-        let _ = stream;
-        None
-    }
+    /// The next connection, set up to send small answers at once, and the address of who is at its other end, if it
+    /// has one.
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&mut self) -> io::Result<TcpStream> {
-        let (stream, _) = Self::accept(self).await?;
+    async fn accept(&mut self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        let (stream, peer) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
-    fn peer(stream: &TcpStream) -> Option<SocketAddr> {
-        stream.peer_addr().ok()
+        Ok((stream, Some(peer)))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
 
-    async fn accept(&mut self) -> io::Result<UnixStream> {
-        Ok(Self::accept(self).await?.0)
+    async fn accept(&mut self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        Ok((Self::accept(self).await?.0, None))
     }
 }

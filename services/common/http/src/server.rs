@@ -111,8 +111,7 @@ impl Server {
                     () = stop.cancelled() => return,
                 };
                 match stream {
-                    Ok(stream) => {
-                        let peer = L::peer(&stream);
+                    Ok((stream, peer)) => {
                         let id = next.fetch_add(1, Ordering::Relaxed);
                         let state = accepting.sweeper.add(id);
                         let service = service.clone();

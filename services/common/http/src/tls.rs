@@ -13,6 +13,7 @@ pub use stream::TlsStream;
 use crate::Listener;
 use rustls::ServerConfig;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
@@ -36,8 +37,9 @@ impl<L: Listener> TlsListener<L> {
 impl<L: Listener> Listener for TlsListener<L> {
     type Stream = TlsStream<L::Stream>;
 
-    async fn accept(&mut self) -> io::Result<Self::Stream> {
-        Ok(TlsStream::begin(&self.acceptor, self.inner.accept().await?, self.handshake_max))
+    async fn accept(&mut self) -> io::Result<(Self::Stream, Option<SocketAddr>)> {
+        let (stream, peer) = self.inner.accept().await?;
+        Ok((TlsStream::begin(&self.acceptor, stream, self.handshake_max), peer))
     }
 }
 
@@ -63,13 +65,17 @@ impl<L: Listener> MaybeTls<L> {
 impl<L: Listener> Listener for MaybeTls<L> {
     type Stream = stream::MaybeTlsStream<L::Stream>;
 
-    async fn accept(&mut self) -> io::Result<Self::Stream> {
-        match self {
-            Self::Plain(inner) => inner.accept().await.map(stream::MaybeTlsStream::Plain),
-            Self::Tls(inner) => {
-                inner.accept().await.map(|stream| stream::MaybeTlsStream::Tls(Box::new(stream)))
+    async fn accept(&mut self) -> io::Result<(Self::Stream, Option<SocketAddr>)> {
+        Ok(match self {
+            Self::Plain(inner) => {
+                let (stream, peer) = inner.accept().await?;
+                (stream::MaybeTlsStream::Plain(stream), peer)
             }
-        }
+            Self::Tls(inner) => {
+                let (stream, peer) = inner.accept().await?;
+                (stream::MaybeTlsStream::Tls(Box::new(stream)), peer)
+            }
+        })
     }
 }
 

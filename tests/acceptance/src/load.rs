@@ -1,7 +1,7 @@
 //! Clients that write without pause and note what they were told, while the test breaks things.
 
 use crate::ledger::State;
-use crate::writers::{Writer, Writers};
+use crate::writers::{PAUSE, Writer, Writers};
 use crate::{Connection, Keys, Ledger, Tally, WritePlan, body_of};
 use anyhow::Result;
 use bytes::Bytes;
@@ -58,6 +58,7 @@ async fn run(mut writer: Writer) -> Ledger {
             ledger.acknowledge(&key, state);
         } else {
             ledger.doubt(&key, state);
+            tokio::time::sleep(PAUSE).await;
         }
     }
     ledger

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
+/// How long a client waits after a write that was not acknowledged.
+pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait for progress.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -116,13 +118,14 @@ impl Writer {
         match self.send(key, state).await {
             Ok(true) => {
                 self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                return true;
+                true
             }
-            Ok(false) => {}
-            Err(_) => self.connection = None,
+            Ok(false) => false,
+            Err(_) => {
+                self.connection = None;
+                false
+            }
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        false
     }
 
     async fn send(&mut self, key: &str, state: State) -> Result<bool> {

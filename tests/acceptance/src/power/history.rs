@@ -1,7 +1,7 @@
 //! Clients that note for each write where the disk's log stood when they sent it and when it was acknowledged.
 
 use crate::ledger::State;
-use crate::writers::{Writer, Writers};
+use crate::writers::{PAUSE, Writer, Writers};
 use crate::{Keys, Ledger, WritePlan};
 use anyhow::Result;
 use rand::{Rng, SeedableRng};
@@ -102,7 +102,12 @@ async fn run(mut writer: Writer, log: PathBuf, round: u64) -> Result<Vec<Write>>
         let state = (!draw.random_ratio(1, 8)).then_some((version, size));
         let sent = fs::metadata(&log)?.len();
         let done = writer.write(&key, state).await;
-        let acknowledged = if done { Some(fs::metadata(&log)?.len()) } else { None };
+        let acknowledged = if done {
+            Some(fs::metadata(&log)?.len())
+        } else {
+            tokio::time::sleep(PAUSE).await;
+            None
+        };
         writes.push(Write { key, state, sent, acknowledged });
     }
     Ok(writes)

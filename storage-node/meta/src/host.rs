@@ -127,8 +127,11 @@ impl MetaHost {
         // A group begins once. A second configuration beside the first would be a second group under the same name, so
         // a voter that has none joins only if the configuration that is there names it.
         let members: BTreeMap<u64, EmptyNode> = match &begun {
+            // Asked of the voter itself: what it shows to others is empty until it has run for the first time.
             Some(voter) => {
-                crate::membership::membership(voter).1.into_iter().map(|id| (id, EmptyNode {})).collect()
+                let known = voter.raft.with_raft_state(|state| state.membership_state.effective().clone());
+                let known = known.await.map_err(|error| raft_error(group, error))?;
+                known.nodes().map(|(id, _)| (*id, EmptyNode {})).collect()
             }
             None => voters.iter().map(|voter| (voter.0, EmptyNode {})).collect(),
         };

@@ -229,6 +229,24 @@ async fn one_voter_grows_to_three_and_back() {
     );
 }
 
+/// On one thread, so that the voter opened last has not run when its group is begun again.
+#[tokio::test]
+async fn a_first_start_that_reached_one_device_only_is_finished_by_the_next() {
+    let mut process = Process::start(3).await;
+    for device in 1..=3 {
+        process.remove(device).await;
+    }
+    process.tasks.stop().await;
+    let mut folders = std::mem::take(&mut process.folders);
+    folders.drain(..2);
+    folders.splice(0..0, [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let process = Process::over(folders, fast()).await;
+    for group in [GroupId(2), GroupId(1), SYSTEM_GROUP] {
+        process.host.bootstrap(group, &[VoterId(1), VoterId(2), VoterId(3)]).await.unwrap();
+    }
+    assert_eq!(increment(&process.client(), SLOT, "n").await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bootstrap_never_begins_a_second_time_what_one_voter_has_begun() {
     let mut process = Process::start(1).await;

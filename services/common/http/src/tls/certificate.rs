@@ -94,7 +94,7 @@ impl Certificates {
     /// Reads the files again whenever one of them changes, until the group stops. The two may change one after the other:
     /// what does not fit yet is tried again.
     pub fn follow_changes(&self, tasks: &TaskGroup) {
-        let certificates = self.clone();
+        let (certificates, blocking) = (self.clone(), tasks.clone());
         let mut seen = certificates.shown.stamps();
         let mut pending = false;
         tasks.spawn_until_stopped(async move {
@@ -108,7 +108,7 @@ impl Certificates {
                     (now, changed.then(|| looked.reload()))
                 };
                 // Two small files, but perhaps on a disk that hangs.
-                let Ok((now, outcome)) = tokio::task::spawn_blocking(look).await else { return };
+                let Ok((now, outcome)) = blocking.spawn_blocking(look).await else { return };
                 seen = now;
                 match outcome {
                     None => {}

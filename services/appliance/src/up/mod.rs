@@ -25,7 +25,7 @@ use crate::telemetry;
 use anyhow::{Context, bail};
 use health::Health;
 use metrics_exporter_prometheus::PrometheusHandle;
-use ringfort_http::{Certificates, Limits, MaybeTls, Server};
+use ringfort_http::{Certificates, Limits, Listener, Server, maybe_tls};
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
 use std::path::PathBuf;
@@ -100,9 +100,15 @@ fn read_config(args: &UpArgs) -> anyhow::Result<ConfigFile> {
 }
 
 impl Start {
+    /// Takes the port of `service`.
+    async fn open(&self, service: Service) -> anyhow::Result<impl Listener> {
+        let port = Server::bind(self.settings.address(service)).await?;
+        Ok(maybe_tls(port, self.certificates.as_ref(), self.settings.limits.head_timeout))
+    }
+
     /// Takes the folder, making it if it is new.
     fn prepare(self) -> anyhow::Result<(Settings, Prepared)> {
-        let Self { settings, path, known, remembered, certificates: _ } = self;
+        let Self { settings, path, known, remembered, .. } = self;
         let data_dir = known.map_or_else(|| DataDir::make(&path), Ok)?;
         let keys = Secrets::open(&path, remembered.is_none())?.access_keys()?;
         let devices = match remembered {
@@ -133,15 +139,10 @@ fn remember_devices(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<V
 async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = stop::Signals::listen().context("cannot listen for signals")?;
     let tasks = TaskGroup::new();
-    let certificates = start.certificates.clone();
-    let s3_port = Server::bind(start.settings.address(Service::S3)).await?;
-    let handshake_max = start.settings.limits.head_timeout;
-    let s3_port = MaybeTls::new(s3_port, certificates.as_ref(), handshake_max);
-    let swift_port = Server::bind(start.settings.address(Service::Swift)).await?;
-    let swift_port = MaybeTls::new(swift_port, certificates.as_ref(), handshake_max);
-    let metrics_port = Server::bind(start.settings.address(Service::Metrics)).await?;
-    let metrics_port = MaybeTls::new(metrics_port, certificates.as_ref(), handshake_max);
-    if let Some(certificates) = &certificates {
+    let s3_port = start.open(Service::S3).await?;
+    let swift_port = start.open(Service::Swift).await?;
+    let metrics_port = start.open(Service::Metrics).await?;
+    if let Some(certificates) = &start.certificates {
         certificates.follow_changes(&tasks);
     }
     let (settings, Prepared { data_dir, devices, keys }) = start.prepare()?;

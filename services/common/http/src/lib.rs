@@ -22,4 +22,4 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use request_id::RequestId;
 pub use server::{Server, ServerError};
-pub use tls::{CertificateError, Certificates, MaybeTls, TlsListener, TlsStream};
+pub use tls::{CertificateError, Certificates, TlsListener, TlsStream, maybe_tls};

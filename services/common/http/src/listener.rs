@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 
 /// A source of connections: TCP for the ports, a unix socket for the operator commands.
 pub trait Listener: Send + 'static {
@@ -23,6 +24,17 @@ impl Listener for TcpListener {
         let (stream, peer) = Self::accept(self).await?;
         stream.set_nodelay(true)?;
         Ok((stream, Some(peer)))
+    }
+}
+
+impl<A: Listener, B: Listener> Listener for Either<A, B> {
+    type Stream = Either<A::Stream, B::Stream>;
+
+    async fn accept(&mut self) -> io::Result<(Self::Stream, Option<SocketAddr>)> {
+        match self {
+            Self::Left(one) => one.accept().await.map(|(stream, peer)| (Either::Left(stream), peer)),
+            Self::Right(other) => other.accept().await.map(|(stream, peer)| (Either::Right(stream), peer)),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::either::Either;
 
 /// A listener whose connections speak TLS 1.2 or 1.3.
 pub struct TlsListener<L> {
@@ -43,39 +44,16 @@ impl<L: Listener> Listener for TlsListener<L> {
     }
 }
 
-/// A port with TLS or without.
-pub enum MaybeTls<L> {
-    /// In the clear.
-    Plain(L),
-    /// Under TLS.
-    Tls(TlsListener<L>),
-}
-
-impl<L: Listener> MaybeTls<L> {
-    /// TLS if there are certificates.
-    #[must_use]
-    pub fn new(inner: L, certificates: Option<&Certificates>, handshake_max: Duration) -> Self {
-        match certificates {
-            Some(certificates) => Self::Tls(TlsListener::new(inner, certificates, handshake_max)),
-            None => Self::Plain(inner),
-        }
-    }
-}
-
-impl<L: Listener> Listener for MaybeTls<L> {
-    type Stream = stream::MaybeTlsStream<L::Stream>;
-
-    async fn accept(&mut self) -> io::Result<(Self::Stream, Option<SocketAddr>)> {
-        Ok(match self {
-            Self::Plain(inner) => {
-                let (stream, peer) = inner.accept().await?;
-                (stream::MaybeTlsStream::Plain(stream), peer)
-            }
-            Self::Tls(inner) => {
-                let (stream, peer) = inner.accept().await?;
-                (stream::MaybeTlsStream::Tls(Box::new(stream)), peer)
-            }
-        })
+/// A port with TLS if there are certificates, else in the clear.
+#[must_use]
+pub fn maybe_tls<L: Listener>(
+    inner: L,
+    certificates: Option<&Certificates>,
+    handshake_max: Duration,
+) -> Either<L, TlsListener<L>> {
+    match certificates {
+        Some(certificates) => Either::Right(TlsListener::new(inner, certificates, handshake_max)),
+        None => Either::Left(inner),
     }
 }
 

@@ -169,6 +169,26 @@ pub enum RangeSpec {
     Suffix(u64),
 }
 
+impl RangeSpec {
+    /// Reads `1-2`, `1-` or `-2` (RFC 9110, 14.1.1). A number beyond all bounds stands for the greatest there is.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-')?;
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse().unwrap_or(u64::MAX))
+        };
+        match (first.is_empty(), last.is_empty()) {
+            (true, _) => number(last).map(Self::Suffix),
+            (false, true) => number(first).map(Self::From),
+            (false, false) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(Self::FromTo(first, last))
+            }
+        }
+    }
+}
+
 /// How to read an object.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {

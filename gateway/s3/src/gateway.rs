@@ -1,7 +1,6 @@
 //! From a request to its reply: authentication, routing, names, the operation, and errors in AWS's words.
 
 use crate::auth::{Payload, Rules, authenticate};
-use crate::body::{RequestBody, S3Body, boxed};
 use crate::config::S3Config;
 use crate::credentials::{Credential, CredentialStore};
 use crate::error::{ErrorCode, S3Error};
@@ -16,6 +15,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use ringfort_http::RequestId;
+use ringfort_http::{ReplyBody, RequestBody, boxed};
 use ringfort_object::{ObjectPath, ObjectStore};
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl Call {
     }
 }
 
-pub(crate) type Reply = Result<Response<S3Body>, S3Error>;
+pub(crate) type Reply = Result<Response<ReplyBody>, S3Error>;
 
 impl S3Gateway {
     /// A gateway over `objects`. Install a metrics recorder before, if there shall be one.
@@ -75,7 +75,7 @@ impl S3Gateway {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the reply, never half a write: the object layer owns its commits.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<S3Body>
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -224,11 +224,14 @@ fn error_reply(
     path: &str,
     request_id: RequestId,
     host_id: &str,
-) -> Response<S3Body> {
+) -> Response<ReplyBody> {
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let bodyless = method == Method::HEAD || status == StatusCode::NOT_MODIFIED;
-    let body =
-        if bodyless { S3Body::empty() } else { S3Body::whole(error_xml(error, path, request_id, host_id)) };
+    let body = if bodyless {
+        ReplyBody::empty()
+    } else {
+        ReplyBody::whole(error_xml(error, path, request_id, host_id))
+    };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     if !bodyless {

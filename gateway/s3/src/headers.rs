@@ -249,19 +249,7 @@ pub(crate) fn range(headers: &HeaderMap) -> Option<RangeSpec> {
 
 /// Reads `bytes=1-2`, `bytes=1-`, `bytes=-2`.
 pub(crate) fn parse_range(value: &str) -> Option<RangeSpec> {
-    let (first, last) = value.trim().strip_prefix("bytes=")?.trim().split_once('-')?;
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse().unwrap_or(u64::MAX))
-    };
-    match (first.is_empty(), last.is_empty()) {
-        (true, _) => number(last).map(RangeSpec::Suffix),
-        (false, true) => number(first).map(RangeSpec::From),
-        (false, false) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(RangeSpec::FromTo(first, last))
-        }
-    }
+    RangeSpec::parse(value.trim().strip_prefix("bytes=")?.trim())
 }
 
 #[cfg(test)]

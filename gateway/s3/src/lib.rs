@@ -30,8 +30,8 @@ mod ops;
 mod target;
 mod xml;
 
-pub use body::S3Body;
 pub use config::S3Config;
 pub use credentials::{Credential, CredentialStore, FixedCredentials};
 pub use error::{ErrorCode, S3Error};
 pub use gateway::S3Gateway;
+pub use ringfort_http::ReplyBody;

@@ -6,6 +6,7 @@
 use crate::error::{ErrorCode, S3Error};
 use http::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use ringfort_http::query_pairs;
 use std::borrow::Cow;
 
 /// Everything but RFC 3986's unreserved characters.
@@ -67,21 +68,7 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     /// Decodes a query string. `+` means a space, unless the client signed it as itself.
     pub(crate) fn parse(raw: &str, plus_is_literal: bool) -> Result<Self, S3Error> {
-        let decode = |text: &str| -> Result<String, S3Error> {
-            let spaced = if plus_is_literal || !text.contains('+') {
-                Cow::Borrowed(text)
-            } else {
-                Cow::Owned(text.replace('+', " "))
-            };
-            let decoded = percent_decode_str(&spaced).decode_utf8().map_err(|_| ErrorCode::InvalidURI)?;
-            Ok(decoded.into_owned())
-        };
-        let mut pairs = Vec::new();
-        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            pairs.push((decode(name)?, decode(value)?));
-        }
-        Ok(Self(pairs))
+        query_pairs(raw, plus_is_literal).map(Self).map_err(|_| ErrorCode::InvalidURI.into())
     }
 
     /// The first value of `name`.

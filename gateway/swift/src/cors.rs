@@ -1,6 +1,5 @@
 //! Requests of web pages from elsewhere: what the container's metadata allow them.
 
-use crate::body::SwiftBody;
 use crate::containers::Container;
 use crate::error::Result;
 use crate::gateway::{Call, Reply, SwiftGateway};
@@ -12,6 +11,7 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HeaderValue, ORIGIN, VARY,
 };
 use http::{HeaderMap, Response, StatusCode};
+use ringfort_http::ReplyBody;
 
 const ALLOW_ORIGIN: &str = "x-container-meta-access-control-allow-origin";
 const EXPOSE: &str = "x-container-meta-access-control-expose-headers";
@@ -71,7 +71,7 @@ impl SwiftGateway {
         account: &str,
         container: &str,
         origin: &HeaderValue,
-        response: &mut Response<SwiftBody>,
+        response: &mut Response<ReplyBody>,
     ) -> Result<()> {
         let Some(container) = self.container_if_any(account, container).await? else { return Ok(()) };
         if !allows(&container, origin) {

@@ -2,7 +2,6 @@
 
 use crate::acl::Access;
 use crate::authorize::{self, Grant};
-use crate::body::{RequestBody, SwiftBody, boxed};
 use crate::clock;
 use crate::config::SwiftConfig;
 use crate::error::{Result, SwiftError};
@@ -17,6 +16,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use ringfort_http::RequestId;
+use ringfort_http::{ReplyBody, RequestBody, boxed};
 use ringfort_object::{ObjectPath, ObjectStore};
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ impl Call {
     }
 }
 
-pub(crate) type Reply = Result<Response<SwiftBody>>;
+pub(crate) type Reply = Result<Response<ReplyBody>>;
 
 impl SwiftGateway {
     /// A gateway over `objects`. Install a metrics recorder before, if there shall be one.
@@ -96,7 +96,7 @@ impl SwiftGateway {
     /// # Cancel safety
     ///
     /// Dropping the future gives up the reply, never half a write: the object layer owns its commits.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<SwiftBody>
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<ReplyBody>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -269,7 +269,7 @@ fn trans_id(id: RequestId) -> String {
 }
 
 /// What every reply has.
-fn finish(response: &mut Response<SwiftBody>, method: &Method, trans_id: &str) {
+fn finish(response: &mut Response<ReplyBody>, method: &Method, trans_id: &str) {
     use http_body::Body;
     let exact = response.body().size_hint().exact();
     let status = response.status();
@@ -286,7 +286,7 @@ fn finish(response: &mut Response<SwiftBody>, method: &Method, trans_id: &str) {
         if !out.contains_key(CONTENT_LENGTH) && status != StatusCode::NOT_MODIFIED {
             out.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
-        *response.body_mut() = SwiftBody::empty();
+        *response.body_mut() = ReplyBody::empty();
     }
 }
 
@@ -299,16 +299,16 @@ fn log_refusal(error: &SwiftError, request_id: RequestId, method: &Method) {
     }
 }
 
-fn error_reply(error: &SwiftError, method: &Method) -> Response<SwiftBody> {
+fn error_reply(error: &SwiftError, method: &Method) -> Response<ReplyBody> {
     let status = error.status();
     let bare = status == StatusCode::NOT_MODIFIED || status == StatusCode::NO_CONTENT;
     let (content_type, page) = error.page();
-    let mut response = Response::new(SwiftBody::empty());
+    let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = status;
     if !bare {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         if method != Method::HEAD {
-            *response.body_mut() = SwiftBody::whole(page);
+            *response.body_mut() = ReplyBody::whole(page);
         }
     }
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -1,7 +1,6 @@
 //! What is of the service and of no account: `/info`, version 1 authentication, health, the cross-domain policy.
 
 use crate::authorize;
-use crate::body::SwiftBody;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Reply, SwiftGateway};
 use crate::headers;
@@ -9,6 +8,7 @@ use crate::ops::{empty_reply, typed_reply};
 use crate::target::Query;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
+use ringfort_http::ReplyBody;
 use serde_json::json;
 
 const CROSSDOMAIN: &str = "<?xml version=\"1.0\"?>\n\
@@ -136,7 +136,7 @@ impl SwiftGateway {
             config.reseller_prefix,
             crate::target::quote(&login.project_id)
         );
-        let mut response: Response<SwiftBody> = empty_reply(StatusCode::OK);
+        let mut response: Response<ReplyBody> = empty_reply(StatusCode::OK);
         let out = response.headers_mut();
         headers::put(out, "x-auth-token", &login.token);
         headers::put(out, "x-storage-token", &login.token);
@@ -146,7 +146,7 @@ impl SwiftGateway {
     }
 }
 
-fn only_get(parts: &Parts, reply: impl FnOnce() -> Response<SwiftBody>) -> Reply {
+fn only_get(parts: &Parts, reply: impl FnOnce() -> Response<ReplyBody>) -> Reply {
     if parts.method == Method::GET || parts.method == Method::HEAD {
         return Ok(reply());
     }

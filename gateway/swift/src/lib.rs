@@ -44,9 +44,9 @@ mod target;
 mod tempauth;
 mod tempurl;
 
-pub use body::SwiftBody;
 pub use config::SwiftConfig;
 pub use error::SwiftError;
 pub use gateway::SwiftGateway;
 pub use identity::{AuthFuture, AuthUnavailable, Authenticator, Identity, Login};
+pub use ringfort_http::ReplyBody;
 pub use tempauth::{TempAuth, TempAuthUser};

@@ -1,17 +1,10 @@
 //! The `Range` header: one range or several.
 
+use ringfort_object::RangeSpec;
 use std::ops::Range;
 
 /// Most ranges of one request; more are read as none, as Swift does against abuse.
 const RANGES_MAX: usize = 50;
-
-/// One range as written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spec {
-    From(u64),
-    FromTo(u64, u64),
-    Suffix(u64),
-}
 
 /// What of an entity is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +21,9 @@ pub(crate) fn wanted(header: &str, size: u64) -> Wanted {
     let mut parts: Vec<Range<u64>> = Vec::new();
     for spec in &specs {
         let part = match *spec {
-            Spec::From(start) => start..size,
-            Spec::FromTo(start, end) => start..end.saturating_add(1).min(size),
-            Spec::Suffix(len) => size.saturating_sub(len)..size,
+            RangeSpec::From(start) => start..size,
+            RangeSpec::FromTo(start, end) => start..end.saturating_add(1).min(size),
+            RangeSpec::Suffix(len) => size.saturating_sub(len)..size,
         };
         if !part.is_empty() {
             parts.push(part);
@@ -38,7 +31,7 @@ pub(crate) fn wanted(header: &str, size: u64) -> Wanted {
     }
     if parts.is_empty() {
         // The end of what is empty is there.
-        let whole = size == 0 && specs.iter().any(|spec| matches!(spec, Spec::Suffix(len) if *len > 0));
+        let whole = size == 0 && specs.iter().any(|spec| matches!(spec, RangeSpec::Suffix(len) if *len > 0));
         return if whole { Wanted::Whole } else { Wanted::Nothing };
     }
     if abuses(&parts) { Wanted::Nothing } else { Wanted::Parts(parts) }
@@ -53,34 +46,13 @@ fn abuses(parts: &[Range<u64>]) -> bool {
     overlaps > 2 || disorder > 8 || parts.len() > RANGES_MAX
 }
 
-fn parse(header: &str) -> Option<Vec<Spec>> {
+fn parse(header: &str) -> Option<Vec<RangeSpec>> {
     let bare: String = header.chars().filter(|c| !matches!(c, ' ' | '\t')).collect();
     let (unit, list) = bare.split_once('=')?;
     if !unit.eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let mut specs = Vec::new();
-    for text in list.split(',') {
-        let (start, end) = text.trim().split_once('-')?;
-        let number = |digits: &str| -> Option<u64> {
-            let digits = digits.trim();
-            (!digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
-                .then(|| digits.parse().unwrap_or(u64::MAX))
-        };
-        specs.push(match (start.trim(), end.trim()) {
-            ("", "") => return None,
-            ("", len) => Spec::Suffix(number(len)?),
-            (start, "") => Spec::From(number(start)?),
-            (start, end) => {
-                let (start, end) = (number(start)?, number(end)?);
-                if end < start {
-                    return None;
-                }
-                Spec::FromTo(start, end)
-            }
-        });
-    }
-    Some(specs)
+    list.split(',').map(|text| RangeSpec::parse(text.trim())).collect()
 }
 
 /// Reads the `range` of a segment in a manifest: one range, without its unit.

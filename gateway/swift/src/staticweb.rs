@@ -2,7 +2,6 @@
 //! `X-Web-Mode: true`).
 
 use crate::authorize::Need;
-use crate::body::SwiftBody;
 use crate::clock;
 use crate::containers::Container;
 use crate::error::{Result, SwiftError};
@@ -13,6 +12,7 @@ use crate::ops::{Row, Wanted, empty_reply, typed_reply};
 use crate::target::quote;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{Method, Response, StatusCode};
+use ringfort_http::ReplyBody;
 
 /// Marks a reply that was made here.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ impl SwiftGateway {
     }
 
     /// Sends a visitor to the folder that was meant.
-    fn with_slash(&self, call: &Call) -> Response<SwiftBody> {
+    fn with_slash(&self, call: &Call) -> Response<ReplyBody> {
         let mut response = empty_reply(StatusCode::MOVED_PERMANENTLY);
         let query = match &call.signed {
             Some(_) => call.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default(),
@@ -280,7 +280,7 @@ fn disabled(site: &Site, label: &str, prefix: &str) -> SwiftError {
 }
 
 /// Whether a reply is about an object that only stands for a folder.
-fn is_folder(response: &Response<SwiftBody>, site: &Site) -> bool {
+fn is_folder(response: &Response<ReplyBody>, site: &Site) -> bool {
     let folder_type = if site.folder_type.is_empty() { "application/directory" } else { &site.folder_type };
     let text = |name| response.headers().get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     text(CONTENT_TYPE) == Some(folder_type)

@@ -3,6 +3,7 @@
 use crate::error::{Result, SwiftError};
 use http::{StatusCode, Uri};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use ringfort_http::query_pairs;
 
 /// What a path keeps as it is when it is written into a header or an HTML page.
 pub(crate) const PATH: &AsciiSet =
@@ -70,18 +71,8 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     /// Decodes a query string.
     pub(crate) fn parse(raw: &str) -> Result<Self> {
-        let decode = |text: &str| -> Result<String> {
-            let spaced = text.replace('+', " ");
-            let decoded = percent_decode_str(&spaced).decode_utf8();
-            let decoded = decoded.map_err(|_| SwiftError::bad_request("Query string is not UTF-8"))?;
-            Ok(decoded.into_owned())
-        };
-        let mut pairs = Vec::new();
-        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            pairs.push((decode(name)?, decode(value)?));
-        }
-        Ok(Self(pairs))
+        let pairs = query_pairs(raw, false);
+        pairs.map(Self).map_err(|_| SwiftError::bad_request("Query string is not UTF-8"))
     }
 
     /// A query of these parameters.

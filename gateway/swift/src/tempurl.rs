@@ -5,7 +5,6 @@
 
 use crate::acl::Access;
 use crate::authorize::Grant;
-use crate::body::SwiftBody;
 use crate::clock;
 use crate::containers;
 use crate::error::{Result, SwiftError};
@@ -18,6 +17,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::header::{CONTENT_DISPOSITION, EXPIRES};
 use http::{HeaderName, Method, Response, StatusCode};
 use percent_encoding::utf8_percent_encode;
+use ringfort_http::ReplyBody;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
@@ -232,7 +232,7 @@ fn capital(word: &str) -> String {
 }
 
 /// What the holder of a signed URL gets to see: no metadata but public ones, and a file to save.
-pub(crate) fn veil(response: &mut Response<SwiftBody>, signed: &Signed, method: &Method, object: &str) {
+pub(crate) fn veil(response: &mut Response<ReplyBody>, signed: &Signed, method: &Method, object: &str) {
     let private: Vec<HeaderName> = response
         .headers()
         .keys()

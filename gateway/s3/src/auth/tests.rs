@@ -2,11 +2,12 @@
 
 use super::examples::{EMPTY, NOW, PRESIGNED, at, chunked, get_example, head, signed};
 use super::*;
-use crate::body::{UploadPlan, boxed};
+use crate::body::UploadPlan;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::Full;
 use proptest::prelude::*;
+use ringfort_http::boxed;
 
 fn presigned(uri: &str) -> Parts {
     head("GET", uri, &[("host", "examplebucket.s3.amazonaws.com")])

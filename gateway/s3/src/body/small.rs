@@ -1,14 +1,15 @@
 //! Bodies that are read whole: the XML documents of a few operations.
 
+use super::UploadPlan;
 use super::checksum::Declared;
 use super::upload::content_md5;
-use super::{RequestBody, UploadPlan};
 use crate::auth::Payload;
 use crate::error::{ErrorCode, S3Error};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::HeaderMap;
 use md5::{Digest, Md5};
+use ringfort_http::RequestBody;
 
 /// Reads a body of at most `bytes_max` bytes and verifies it like any other.
 pub(crate) async fn read_small(

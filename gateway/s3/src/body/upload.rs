@@ -3,7 +3,6 @@
 //! The stream ends with an error if anything about the body is wrong, and the object layer then stores nothing. So the
 //! last frame is only followed by the end after length, hash and checksum have been compared.
 
-use super::RequestBody;
 use super::checksum::{Algorithm, Declared, Hasher, encode};
 use super::chunked::ChunkedDecoder;
 use crate::auth::Payload;
@@ -13,6 +12,7 @@ use futures_util::Stream;
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body::Body;
+use ringfort_http::RequestBody;
 use ringfort_object::{BodyError, LateChecksums};
 use sha2::{Digest, Sha256};
 use std::pin::Pin;

@@ -14,7 +14,6 @@ mod put;
 mod read;
 mod unset;
 
-use crate::body::S3Body;
 use crate::body::checksum::{Algorithm, TYPE};
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::Call;
@@ -22,6 +21,7 @@ use crate::target::Query;
 use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
 use http::{HeaderMap, Response, StatusCode};
 use ringfort_core::HybridTime;
+use ringfort_http::ReplyBody;
 use ringfort_object::{BodyError, DigestMismatch, ObjectError, VersionId, Versioning};
 use std::time::{Duration, UNIX_EPOCH};
 pub(crate) use unset::unset;
@@ -32,15 +32,15 @@ pub(crate) const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-dele
 pub(crate) const PAGE_MAX: u32 = 1000;
 
 /// A reply with an XML document.
-fn xml_reply(document: String) -> Response<S3Body> {
-    let mut response = Response::new(S3Body::whole(document));
+fn xml_reply(document: String) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(document));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response
 }
 
 /// A reply without a body.
-fn empty_reply(status: StatusCode) -> Response<S3Body> {
-    let mut response = Response::new(S3Body::empty());
+fn empty_reply(status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::empty());
     *response.status_mut() = status;
     response
 }

@@ -4,18 +4,19 @@ use super::{
     checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version, refusal,
     version_of, xml_reply,
 };
-use crate::body::S3Body;
 use crate::body::checksum::Algorithm;
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, Reply, S3Gateway};
 use crate::headers;
 use crate::xml::XmlWriter;
+use futures_util::TryStreamExt;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use http::{HeaderMap, Response, StatusCode};
-use ringfort_object::{GetOptions, ObjectError, ObjectInfo};
+use ringfort_http::ReplyBody;
+use ringfort_object::{GetOptions, ObjectBody, ObjectError, ObjectInfo};
 
 /// Query parameters that replace a header of the reply.
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -37,7 +38,7 @@ impl S3Gateway {
         }
         let reader = got.map_err(|e| read_refusal(e, call))?;
         let len = reader.info.range.end - reader.info.range.start;
-        let mut response = Response::new(S3Body::object(reader.body, len));
+        let mut response = Response::new(object_body(reader.body, len));
         push_head(call, &options, &reader.info, &mut response)?;
         Ok(response)
     }
@@ -50,7 +51,7 @@ impl S3Gateway {
             found = self.inner.objects.head(&call.path(), options.clone()).await;
         }
         let info = found.map_err(|e| read_refusal(e, call))?;
-        let mut response = Response::new(S3Body::empty());
+        let mut response = Response::new(ReplyBody::empty());
         push_head(call, &options, &info, &mut response)?;
         Ok(response)
     }
@@ -157,7 +158,7 @@ fn push_head(
     call: &Call,
     options: &GetOptions,
     info: &ObjectInfo,
-    response: &mut Response<S3Body>,
+    response: &mut Response<ReplyBody>,
 ) -> Result<(), S3Error> {
     let len = info.range.end - info.range.start;
     let in_part = call.query.has("partNumber");
@@ -196,4 +197,12 @@ fn push_overrides(call: &Call, out: &mut HeaderMap) -> Result<(), S3Error> {
         }
     }
     Ok(())
+}
+
+/// An object's bytes, `len` of them.
+fn object_body(body: ObjectBody, len: u64) -> ReplyBody {
+    match body.try_whole() {
+        Ok(bytes) => ReplyBody::whole(bytes),
+        Err(body) => ReplyBody::stream(Box::pin(body.map_err(Into::into)), Some(len)),
+    }
 }

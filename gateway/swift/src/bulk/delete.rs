@@ -3,7 +3,6 @@
 use super::{Report, report_reply};
 use crate::acl::Access;
 use crate::authorize::{Need, denied};
-use crate::body::RequestBody;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, Reply, SwiftGateway};
 use crate::target::unquote;
@@ -11,6 +10,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use http::StatusCode;
 use http_body_util::BodyDataStream;
+use ringfort_http::RequestBody;
 use ringfort_object::{DeleteOptions, ObjectPath};
 
 /// Longest line: an escaped path.

@@ -6,12 +6,12 @@ pub(crate) mod tar;
 mod unpack;
 mod upload;
 
-use crate::body::SwiftBody;
 use crate::error::SwiftError;
 use crate::gateway::Call;
 use crate::ops::typed_reply;
 use crate::target::quote;
 use http::{Response, StatusCode};
+use ringfort_http::ReplyBody;
 use ringfort_object::ObjectPath;
 use serde_json::json;
 
@@ -77,7 +77,7 @@ impl Report {
 }
 
 /// The report in the form that the client likes.
-pub(crate) fn report_reply(call: &Call, report: &Report) -> Response<SwiftBody> {
+pub(crate) fn report_reply(call: &Call, report: &Report) -> Response<ReplyBody> {
     let accept = call.parts.headers.get("accept").and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let (status, body) = report.outcome();
     let status = SwiftError::usual(status).status_line();

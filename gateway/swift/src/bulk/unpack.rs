@@ -1,12 +1,12 @@
 //! Compressed archives, unpacked as they arrive: however much a few bytes unpack to, it comes in pieces of bounded size.
 
 use super::tar::Input;
-use crate::body::RequestBody;
 use crate::error::{Result, SwiftError};
 use bytes::Bytes;
 use flate2::{Decompress, FlushDecompress, Status};
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyDataStream;
+use ringfort_http::RequestBody;
 
 /// Bytes unpacked at a time.
 const PIECE: usize = 64 << 10;
@@ -189,7 +189,7 @@ mod tests {
         let frames: Vec<_> = packed
             .chunks(step.max(1))
             .map(|piece| {
-                Ok::<_, crate::body::BoxError>(http_body::Frame::data(Bytes::copy_from_slice(piece)))
+                Ok::<_, ringfort_http::BoxError>(http_body::Frame::data(Bytes::copy_from_slice(piece)))
             })
             .collect();
         let mut pieces = packing.open(StreamBody::new(stream::iter(frames)).boxed_unsync());

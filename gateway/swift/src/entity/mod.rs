@@ -17,12 +17,12 @@ pub(crate) use manifest::{Asked, Manifest, Problem, Segment, parse_asked};
 pub(crate) use symlink::{Link, NO_BODY, TARGET_ACCOUNT, link_of, set_account};
 pub(crate) use walk::{Part, Walk};
 
-use crate::body::Pieces;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, SwiftGateway};
 use crate::ops::Listed;
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, StatusCode};
+use ringfort_http::Pieces;
 use ringfort_object::{GetOptions, ObjectBody, ObjectInfo, ObjectPath, RangeSpec, VersionId};
 use std::ops::Range;
 
@@ -222,7 +222,7 @@ pub(crate) fn multipart(
         + tail.len() as u64;
     let state = (gateway, call, entity, parts.into_iter());
     let bodies = stream::try_unfold(state, |(gateway, call, mut entity, mut parts)| async move {
-        let Some((head, range)) = parts.next() else { return Ok::<_, crate::body::BoxError>(None) };
+        let Some((head, range)) = parts.next() else { return Ok::<_, ringfort_http::BoxError>(None) };
         let body = gateway.read(&call, &mut entity, Some(range)).await?;
         let framed = stream::once(async move { Ok(head.into()) })
             .chain(body)

@@ -5,12 +5,12 @@
 
 use super::{DEPTH_MAX, Look, is_static};
 use crate::authorize::Need;
-use crate::body::{BoxError, Pieces};
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, SwiftGateway};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
+use ringfort_http::{BoxError, Pieces};
 use ringfort_object::{GetOptions, ListEntry, ListRequest, ObjectBody, ObjectPath, RangeSpec};
 use std::collections::VecDeque;
 use std::ops::Range;

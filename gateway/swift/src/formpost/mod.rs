@@ -10,7 +10,6 @@ pub(crate) use multipart::whole;
 pub(crate) use multipart::{Multipart, attributes};
 
 use crate::authorize::Grant;
-use crate::body::RequestBody;
 use crate::clock;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, Reply, SwiftGateway};
@@ -22,6 +21,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
+use ringfort_http::RequestBody;
 use ringfort_object::{BodyError, BodyStream, PutOptions};
 use std::collections::BTreeMap;
 use std::sync::Arc;

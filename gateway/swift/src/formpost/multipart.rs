@@ -1,10 +1,10 @@
 //! A `multipart/form-data` body, part by part and piece by piece: no part is ever held whole.
 
-use crate::body::{BoxError, RequestBody};
 use crate::error::{Result, SwiftError};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http_body_util::BodyDataStream;
+use ringfort_http::{BoxError, RequestBody};
 use std::pin::Pin;
 
 /// Largest head of a part.

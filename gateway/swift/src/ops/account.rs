@@ -4,7 +4,6 @@ use super::{empty_reply, typed_reply};
 use crate::accounts::Totals;
 use crate::acl::{self, Access};
 use crate::authorize::denied;
-use crate::body::RequestBody;
 use crate::containers::{self, set};
 use crate::gateway::{Call, Reply, SwiftGateway};
 use crate::headers::{self, Kind, Pairs, check_grown, metadata};
@@ -12,6 +11,7 @@ use crate::listing::Format;
 use crate::quota;
 use http::header::{ACCEPT_RANGES, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
+use ringfort_http::RequestBody;
 
 /// The access list of an account.
 const LIST: &str = "x-account-access-control";

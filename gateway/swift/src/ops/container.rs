@@ -3,7 +3,6 @@
 use super::empty_reply;
 use crate::acl::{self, Access};
 use crate::authorize::{Need, denied, strip_owners};
-use crate::body::RequestBody;
 use crate::clock;
 use crate::containers::{self, Container, set};
 use crate::error::{Result, SwiftError};
@@ -13,6 +12,7 @@ use crate::target::{quote, unquote};
 use http::header::{ACCEPT_RANGES, CONTENT_TYPE, HeaderValue, LAST_MODIFIED};
 use http::{HeaderMap, StatusCode};
 use ringfort_core::HybridTime;
+use ringfort_http::RequestBody;
 use ringfort_object::{CreateContainer, Created, Versioning};
 
 pub(crate) const VERSIONS_LOCATION: &str = "x-versions-location";

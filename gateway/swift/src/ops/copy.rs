@@ -7,7 +7,6 @@ use super::content_type::{Listed, given};
 use super::object::{push_attributes, push_written_version, written};
 use super::put::conditions;
 use crate::authorize::Need;
-use crate::body::RequestBody;
 use crate::clock;
 use crate::entity::{
     Content, Entity, Look, SLO_ETAG, SLO_SIZE, TARGET_ACCOUNT, is_static, link_of, set_account,
@@ -20,6 +19,7 @@ use crate::target::{Query, container_and_object, quote, unquote};
 use futures_util::StreamExt;
 use http::header::{CONTENT_LENGTH, RANGE, TRANSFER_ENCODING};
 use http::{Method, Response, StatusCode};
+use ringfort_http::RequestBody;
 use ringfort_object::{Attributes, BodyError, CopyOptions, ObjectPath, PutDone, PutOptions};
 use std::ops::Range;
 
@@ -212,7 +212,7 @@ impl SwiftGateway {
         entity: &Entity,
         done: &PutDone,
         attributes: &Attributes,
-    ) -> Response<crate::body::SwiftBody> {
+    ) -> Response<ringfort_http::ReplyBody> {
         let mut response = written(StatusCode::CREATED, &done.etag.to_string(), done.modified);
         let out = response.headers_mut();
         let shown = Attributes { headers: Vec::new(), ..attributes.clone() };
@@ -242,7 +242,7 @@ fn part_wanted(to: &Call, query: &Query, entity: &Entity, size: u64) -> Result<O
 }
 
 /// An error of the source, not of the caller's body.
-fn of_source(error: crate::body::BoxError) -> SwiftError {
+fn of_source(error: ringfort_http::BoxError) -> SwiftError {
     match error.downcast::<SwiftError>() {
         Ok(error) => *error,
         Err(error) => match error.downcast::<ringfort_object::ObjectError>() {

@@ -1,13 +1,13 @@
 //! Objects: which operation a request asks for, and what replies tell about an object.
 
 use crate::authorize::Need;
-use crate::body::{RequestBody, SwiftBody};
 use crate::clock;
 use crate::entity::{self, Entity, SLO_ETAG, kept, link_of};
 use crate::gateway::{Call, Reply, SwiftGateway};
 use crate::headers::{self, Kind};
 use http::header::{ACCEPT_RANGES, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED};
 use http::{HeaderMap, Response, StatusCode};
+use ringfort_http::{ReplyBody, RequestBody};
 use ringfort_object::{Attributes, ObjectInfo, VersionId, Versioning};
 
 pub(super) const VERSION_ID: &str = "x-object-version-id";
@@ -97,7 +97,7 @@ pub(super) fn written(
     status: StatusCode,
     etag: &str,
     modified: ringfort_core::HybridTime,
-) -> Response<SwiftBody> {
+) -> Response<ReplyBody> {
     let mut response = super::empty_reply(status);
     let out = response.headers_mut();
     if !etag.is_empty() {

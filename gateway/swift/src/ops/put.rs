@@ -3,13 +3,14 @@
 use super::content_type::{self, Listed, guess};
 use super::object::{SYSTEM, push_written_version, written};
 use crate::authorize::Need;
-use crate::body::{RequestBody, length, read_small, upload};
+use crate::body::{length, read_small, upload};
 use crate::containers::Container;
 use crate::entity::{Link, MANIFEST, NO_BODY, SLO_ETAG, SLO_SIZE, kept};
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, Reply, SwiftGateway};
 use crate::headers::{self, Kind, expiry, metadata};
 use http::{HeaderMap, StatusCode};
+use ringfort_http::RequestBody;
 use ringfort_object::{
     Attributes, BodyStream, CopyOptions, ETagMatch, ObjectError, PutOptions, VersionId, Versioning,
     WriteConditions,

@@ -1,7 +1,6 @@
 //! GET and HEAD of an object: conditions, ranges, and the whole.
 
 use super::object::push_entity;
-use crate::body::SwiftBody;
 use crate::clock;
 use crate::entity::{self, Content, Entity, Look, Part, is_static};
 use crate::error::{Result, SwiftError};
@@ -13,6 +12,7 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{HeaderMap, Response, StatusCode};
+use ringfort_http::ReplyBody;
 use ringfort_object::VersionId;
 
 impl SwiftGateway {
@@ -46,7 +46,7 @@ impl SwiftGateway {
             let text = manifest.as_sent().to_string();
             use md5::Digest;
             entity.etag = hex::encode(md5::Md5::digest(text.as_bytes()));
-            let mut response = Response::new(SwiftBody::whole(text));
+            let mut response = Response::new(ReplyBody::whole(text));
             push_entity(response.headers_mut(), &entity);
             return Ok(with_length(response));
         }
@@ -60,7 +60,7 @@ impl SwiftGateway {
 
     /// The reply about an entity that was found.
     pub(crate) async fn reply(&self, call: Call, mut entity: Entity) -> Reply {
-        let mut response = Response::new(SwiftBody::empty());
+        let mut response = Response::new(ReplyBody::empty());
         push_entity(response.headers_mut(), &entity);
         let version = &entity.info.version;
         if entity.linked {
@@ -80,7 +80,7 @@ impl SwiftGateway {
             *response.status_mut() = status;
             let (content_type, page) = SwiftError::usual(status).page();
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-            *response.body_mut() = SwiftBody::whole(page);
+            *response.body_mut() = ReplyBody::whole(page);
             return Ok(response);
         }
         let part = part_number(&call, &entity, response.headers_mut())?;
@@ -88,7 +88,7 @@ impl SwiftGateway {
             // Nobody knows how long it is.
             if !call.is_head() {
                 let pieces = self.read(&call, &mut entity, None).await?;
-                *response.body_mut() = SwiftBody::stream(pieces, None);
+                *response.body_mut() = ReplyBody::stream(pieces, None);
             }
             return Ok(response);
         };
@@ -107,7 +107,7 @@ impl SwiftGateway {
                 response.headers_mut().insert(CONTENT_LENGTH, size.into());
                 if !call.is_head() && size > 0 {
                     let pieces = self.read(&call, &mut entity, None).await?;
-                    *response.body_mut() = SwiftBody::stream(pieces, Some(size));
+                    *response.body_mut() = ReplyBody::stream(pieces, Some(size));
                 }
                 Ok(response)
             }
@@ -136,7 +136,7 @@ impl SwiftGateway {
                 out.insert(CONTENT_LENGTH, len.into());
                 if !call.is_head() && len > 0 {
                     let pieces = self.read(&call, &mut entity, Some(range)).await?;
-                    *response.body_mut() = SwiftBody::stream(pieces, Some(len));
+                    *response.body_mut() = ReplyBody::stream(pieces, Some(len));
                 }
                 Ok(response)
             }
@@ -149,8 +149,8 @@ impl SwiftGateway {
         call: Call,
         entity: Entity,
         parts: Vec<std::ops::Range<u64>>,
-        mut response: Response<SwiftBody>,
-    ) -> Response<SwiftBody> {
+        mut response: Response<ReplyBody>,
+    ) -> Response<ReplyBody> {
         let boundary = call.trans_id.clone();
         let inner = response.headers().get(CONTENT_TYPE).cloned();
         let inner = inner.unwrap_or(HeaderValue::from_static("application/octet-stream"));
@@ -161,14 +161,14 @@ impl SwiftGateway {
         out.insert(CONTENT_TYPE, headers::value(format_args!("multipart/byteranges;boundary={boundary}")));
         out.insert(CONTENT_LENGTH, len.into());
         if !head {
-            *response.body_mut() = SwiftBody::stream(pieces, Some(len));
+            *response.body_mut() = ReplyBody::stream(pieces, Some(len));
         }
         response
     }
 }
 
 /// A reply whose length is that of its body, HEAD or not.
-fn with_length(mut response: Response<SwiftBody>) -> Response<SwiftBody> {
+fn with_length(mut response: Response<ReplyBody>) -> Response<ReplyBody> {
     let len = http_body::Body::size_hint(response.body()).exact().unwrap_or(0);
     response.headers_mut().insert(CONTENT_LENGTH, len.into());
     response

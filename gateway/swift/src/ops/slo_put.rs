@@ -4,7 +4,7 @@ use super::content_type::Listed;
 use super::object::{push_written_version, written};
 use super::put::conditions;
 use crate::authorize::Need;
-use crate::body::{RequestBody, read_small};
+use crate::body::read_small;
 use crate::clock;
 use crate::entity::{Asked, Look, Manifest, Problem, SLO_ETAG, SLO_SIZE, Segment, kept, parse_asked};
 use crate::error::{Result, SwiftError};
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use ringfort_http::RequestBody;
 use ringfort_object::{ObjectPath, PutOptions};
 use std::collections::BTreeMap;
 

@@ -9,17 +9,23 @@
 //!                                  +---- Sweeper -----+   closes: slow heads, idle and stalled connections
 //! ```
 
+mod body;
 mod connection;
 mod limits;
 mod listener;
 mod meter;
+mod outcomes;
+mod query;
 mod request_id;
 mod server;
 mod sweeper;
 mod tls;
 
+pub use body::{BoxError, Pieces, ReplyBody, RequestBody, boxed};
 pub use limits::Limits;
 pub use listener::Listener;
+pub use outcomes::Outcomes;
+pub use query::query_pairs;
 pub use request_id::RequestId;
 pub use server::{Server, ServerError};
 pub use tls::{CertificateError, Certificates, TlsListener, TlsStream, maybe_tls};

@@ -1,25 +1,41 @@
-//! Reply bodies: bytes at hand, or a stream of known or unknown length.
+//! Bodies of any dialect: requests of whatever carries them, replies of bytes at hand or of a stream.
 
-use super::BoxError;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+/// An error of whoever carries bodies.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request body, whoever carries it.
+pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Hides the type of a request body.
+pub fn boxed<B>(body: B) -> RequestBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
 /// The bytes of a reply as they come. An error means that the rest cannot be had.
-pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
+pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
 
 /// The body of a reply. An error aborts the connection, so that no client takes a cut body for a whole one.
-pub struct SwiftBody(Inner);
+pub struct ReplyBody(Inner);
 
 enum Inner {
     Whole(Bytes),
     Stream { pieces: Pieces, left: Option<u64> },
 }
 
-impl SwiftBody {
+impl ReplyBody {
     /// No body.
     #[must_use]
     pub const fn empty() -> Self {
@@ -32,21 +48,22 @@ impl SwiftBody {
     }
 
     /// A stream, of `len` bytes if that is known.
-    pub(crate) fn stream(pieces: Pieces, len: Option<u64>) -> Self {
+    #[must_use]
+    pub fn stream(pieces: Pieces, len: Option<u64>) -> Self {
         Self(Inner::Stream { pieces, left: len })
     }
 }
 
-impl fmt::Debug for SwiftBody {
+impl fmt::Debug for ReplyBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Inner::Whole(bytes) => write!(f, "SwiftBody({} bytes)", bytes.len()),
-            Inner::Stream { left, .. } => write!(f, "SwiftBody(stream of {left:?} bytes)"),
+            Inner::Whole(bytes) => write!(f, "ReplyBody({} bytes)", bytes.len()),
+            Inner::Stream { left, .. } => write!(f, "ReplyBody(stream of {left:?} bytes)"),
         }
     }
 }
 
-impl Body for SwiftBody {
+impl Body for ReplyBody {
     type Data = Bytes;
     type Error = BoxError;
 

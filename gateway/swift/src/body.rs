@@ -1,27 +1,13 @@
 //! Request bodies: a stream for the object layer, or a small document in memory.
 
-use super::BoxError;
 use crate::error::{Result, SwiftError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
-use http_body::Body;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyDataStream, BodyExt};
+use http_body_util::BodyDataStream;
+use ringfort_http::RequestBody;
 use ringfort_object::{BodyError, BodyStream};
-
-/// A request body, whoever carries it.
-pub(crate) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
-
-/// Hides the type of a request body.
-pub(crate) fn boxed<B>(body: B) -> RequestBody
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    body.map_err(Into::into).boxed_unsync()
-}
 
 /// The announced length of an upload; `None` for a chunked transfer.
 pub(crate) fn length(headers: &HeaderMap) -> Result<Option<u64>> {

@@ -1,7 +1,6 @@
 //! The texts of times: AWS's basic form in signatures, ISO 8601 in XML.
-//!
-//! Written by hand because a listing prints a thousand of them: these few integer operations cost a tenth of a general
-//! formatter.
+
+use ringfort_core::CivilTime;
 
 /// Seconds of `20130524T000000Z`, exactly that form.
 pub(crate) fn parse_amz_date(text: &str) -> Option<u64> {
@@ -9,32 +8,21 @@ pub(crate) fn parse_amz_date(text: &str) -> Option<u64> {
     if bytes.len() != 16 || bytes[8] != b'T' || bytes[15] != b'Z' {
         return None;
     }
-    let digits = |range: std::ops::Range<usize>| -> Option<u64> {
-        bytes[range]
-            .iter()
-            .try_fold(0_u64, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0')))
-    };
-    let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
-    let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
-    let in_range = (1970..=9999).contains(&year)
-        && (1..=12).contains(&month)
-        && day >= 1
-        && day <= days_in_month(year, month)
-        && hour < 24
-        && minute < 60
-        && second < 60;
-    in_range.then(|| days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+    let field = |range: std::ops::Range<usize>| CivilTime::field(&bytes[range]);
+    let (year, month, day) = (field(0..4)?, field(4..6)?, field(6..8)?);
+    let (hour, minute, second) = (field(9..11)?, field(11..13)?, field(13..15)?);
+    CivilTime { year, month, day, hour, minute, second }.secs()
 }
 
 /// `20130524T000000Z`.
 pub(crate) fn amz_date(secs: u64) -> String {
-    let Civil { year, month, day, hour, minute, second } = Civil::of(secs);
+    let CivilTime { year, month, day, hour, minute, second } = CivilTime::of(secs);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
 /// Appends `2013-05-24T00:00:00.000Z` for microseconds since the Unix epoch.
 pub(crate) fn push_iso8601(out: &mut String, us: u64) {
-    let Civil { year, month, day, hour, minute, second } = Civil::of(us / 1_000_000);
+    let CivilTime { year, month, day, hour, minute, second } = CivilTime::of(us / 1_000_000);
     push_digits(out, year, 4);
     out.push('-');
     push_digits(out, month, 2);
@@ -62,51 +50,6 @@ fn push_digits(out: &mut String, value: u64, width: u32) {
     for place in (0..width).rev() {
         let digit = value / 10_u64.pow(place) % 10;
         out.push(char::from_digit(u32::try_from(digit).unwrap_or(0), 10).unwrap_or('0'));
-    }
-}
-
-struct Civil {
-    year: u64,
-    month: u64,
-    day: u64,
-    hour: u64,
-    minute: u64,
-    second: u64,
-}
-
-impl Civil {
-    /// The proleptic Gregorian date by counting 400-year eras from 1 March (so that leap days come last).
-    fn of(secs: u64) -> Self {
-        let shifted = secs / 86_400 + 719_468;
-        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted_month = (5 * day_of_year + 2) / 153;
-        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        Self {
-            year: year_of_era + era * 400 + u64::from(month <= 2),
-            month,
-            day: day_of_year - (153 * shifted_month + 2) / 5 + 1,
-            hour: secs / 3600 % 24,
-            minute: secs / 60 % 60,
-            second: secs % 60,
-        }
-    }
-}
-
-fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-fn days_in_month(year: u64, month: u64) -> u64 {
-    match month {
-        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The texts of times: Swift's timestamps, ISO 8601 in listings, HTTP dates in headers.
 
-use ringfort_core::HybridTime;
+use ringfort_core::{CivilTime, HybridTime};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// Seconds since the Unix epoch, now.
@@ -15,15 +15,9 @@ pub(crate) fn timestamp(time: HybridTime) -> String {
 
 /// `2013-05-24T00:00:00.123450`: what listings say.
 pub(crate) fn iso8601(time: HybridTime) -> String {
-    let (year, month, day) = civil(time.secs() / 86_400);
-    let of_day = time.secs() % 86_400;
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}",
-        of_day / 3600,
-        of_day / 60 % 60,
-        of_day % 60,
-        time.0 % 1_000_000 / 10 * 10
-    )
+    let CivilTime { year, month, day, hour, minute, second } = CivilTime::of(time.secs());
+    let fraction = time.0 % 1_000_000 / 10 * 10;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}")
 }
 
 /// Whole seconds in ISO 8601 with a `Z`: what temporary URLs say.
@@ -41,20 +35,10 @@ pub(crate) fn parse_iso8601(text: &str) -> Option<u64> {
     if bytes.len() != 19 || shape.iter().any(|(at, mark)| bytes[*at] != *mark) {
         return None;
     }
-    let digits = |from: usize, to: usize| -> Option<u64> {
-        bytes[from..to]
-            .iter()
-            .try_fold(0_u64, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u64::from(b - b'0')))
-    };
-    let (year, month, day) = (digits(0, 4)?, digits(5, 7)?, digits(8, 10)?);
-    let (hour, minute, second) = (digits(11, 13)?, digits(14, 16)?, digits(17, 19)?);
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59
-    {
-        return None;
-    }
-    let days = days_from_civil(year, month, day);
-    (day >= 1 && civil(days) == (year, month, day))
-        .then(|| days * 86_400 + hour * 3600 + minute * 60 + second)
+    let field = |from: usize, to: usize| CivilTime::field(&bytes[from..to]);
+    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
+    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
+    CivilTime { year, month, day, hour, minute, second }.secs()
 }
 
 /// The time as an HTTP date. Swift rounds up, so that nothing was changed after the date it gives.
@@ -71,24 +55,6 @@ pub(crate) fn rounded_up(time: HybridTime) -> u64 {
 pub(crate) fn parse_http_date(text: &str) -> Option<u64> {
     let date = httpdate::parse_http_date(text).ok()?;
     date.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
-}
-
-/// The proleptic Gregorian date by counting 400-year eras from 1 March (so that leap days come last).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day_of_year - (153 * shifted_month + 2) / 5 + 1)
-}
-
-fn days_from_civil(year: u64, month: u64, day: u64) -> u64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.max(1) - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]

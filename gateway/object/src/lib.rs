@@ -11,6 +11,7 @@ mod delete;
 mod error;
 mod hashing;
 mod list;
+pub mod memory;
 mod ports;
 mod put;
 mod read;

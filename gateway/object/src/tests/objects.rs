@@ -374,7 +374,7 @@ async fn references_of_copies_that_never_committed_are_dropped() {
     let blob = world.cluster.chunks.lock().keys().next().unwrap().0;
     let other = world.store.home("acct", &far.container, "x").await.unwrap().shard.slot();
     let dead = BlobId::new(other, SessionId(3), 1);
-    let young = BlobId::new(other, super::cluster::SESSION, u64::MAX);
+    let young = BlobId::new(other, crate::memory::SESSION, u64::MAX);
     let add = Command::AddReferrers(vec![(blob, dead), (blob, young)]);
     world.store.execute(blob.home(), &add, Vec::new()).await.unwrap();
     let records = world.cluster.records();

@@ -1,6 +1,6 @@
 //! A container's index in several shards: keys that move while clients write, movers that die, and what clients see of it.
 
-use super::cluster::{CHUNK, World, config, policy};
+use super::cluster::{CHUNK, World, config};
 use super::{at, body, get, make_box, pattern, put, read};
 use crate::{
     Attributes, BodyStream, CompleteOptions, CompletePart, CopyOptions, DeleteOptions, GetOptions, ListEntry,
@@ -235,8 +235,7 @@ async fn a_mover_may_die_at_any_command() {
 
 /// A store over the same cluster that keeps shards small.
 fn splitter(world: &World) -> ObjectStore {
-    let cluster = &world.cluster;
-    ObjectStore::new(cluster.clone(), cluster.clone(), vec![policy()], world.tasks.clone(), small_shards())
+    world.cluster.another_store(small_shards(), &world.tasks)
 }
 
 #[tokio::test]

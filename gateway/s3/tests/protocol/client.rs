@@ -1,12 +1,13 @@
 //! A client written from AWS's specification: it signs by itself, and sends what no proper client would.
 
-use crate::cluster::MemoryCluster;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use ringfort_object::StoreConfig;
+use ringfort_object::memory::MemoryCluster;
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 pub(crate) const SECRET: &str = "secretsecretsecretsecretsecretsecretsecr";
 pub(crate) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -206,7 +208,8 @@ impl World {
     /// With the bucket `box`. Parts may be as small as 10 bytes, objects as large as 10 MB.
     pub(crate) async fn new() -> Self {
         let tasks = TaskGroup::new();
-        let (cluster, store) = MemoryCluster::store(&tasks);
+        let config = StoreConfig { reconcile_pause: Duration::ZERO, ..StoreConfig::default() };
+        let (cluster, store) = MemoryCluster::store(config, &tasks);
         let keys = FixedCredentials::new([
             Credential::new("AKID", SECRET, "mine", "id", "name"),
             Credential::new("OTHER", SECRET, "other", "id2", "name2"),
@@ -284,6 +287,6 @@ impl World {
         let listed = self.call("GET", "/box?versions", &[], "").await.good();
         assert!(!listed.text().contains("<Key>"), "{}", listed.text());
         self.tasks.stop().await;
-        assert_eq!(self.cluster.chunks(), 0, "chunks are left");
+        assert_eq!(self.cluster.chunk_count(), 0, "chunks are left");
     }
 }

@@ -4,7 +4,6 @@
 
 mod bad_input;
 mod client;
-mod cluster;
 mod conditions;
 mod multipart;
 mod signatures;

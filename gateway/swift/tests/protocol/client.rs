@@ -1,11 +1,11 @@
 //! A client of the gateway that sends what no proper client would, and sees whether its body was asked for.
 
-use crate::cluster::MemoryCluster;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use ringfort_object::ObjectStore;
+use ringfort_object::memory::MemoryCluster;
+use ringfort_object::{ObjectStore, StoreConfig};
 use ringfort_runtime::TaskGroup;
 use ringfort_swift::{Authenticator, SwiftConfig, SwiftGateway, TempAuth, TempAuthUser};
 use std::collections::VecDeque;
@@ -100,7 +100,8 @@ impl Swift {
 
     pub(crate) fn with(config: SwiftConfig) -> Self {
         let tasks = TaskGroup::new();
-        let (cluster, objects) = MemoryCluster::store(&tasks);
+        let store_config = StoreConfig { reconcile_pause: Duration::ZERO, ..StoreConfig::default() };
+        let (cluster, objects) = MemoryCluster::store(store_config, &tasks);
         let user = |account: &str, user: &str, role: &[&str]| TempAuthUser {
             account: account.to_owned(),
             user: user.to_owned(),

@@ -5,6 +5,5 @@
 mod access;
 mod bad_input;
 mod client;
-mod cluster;
 mod large;
 mod uploads;

@@ -193,6 +193,7 @@ fn contains(bytes: &[u8], part: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use ringfort_test_support::damaged;
 
     /// Well-formed inputs, which random damage then makes ill-formed.
     const SEEDS: &[&[u8]] = &[
@@ -223,29 +224,9 @@ mod tests {
         }
     }
 
-    fn any_input() -> impl Strategy<Value = Vec<u8>> {
-        let damaged = (
-            proptest::sample::select(SEEDS),
-            proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 0..6),
-        );
-        let damaged = damaged.prop_map(|(seed, damages)| {
-            let mut bytes = seed.to_vec();
-            for (at, byte, how) in damages {
-                let at = at.index(bytes.len().max(1)).min(bytes.len());
-                match how {
-                    0 => bytes.insert(at, byte),
-                    1 if at < bytes.len() => bytes[at] = byte,
-                    _ => bytes.truncate(at),
-                }
-            }
-            bytes
-        });
-        prop_oneof![3 => damaged, 1 => proptest::collection::vec(any::<u8>(), 0..200)]
-    }
-
     proptest! {
         #[test]
-        fn no_parser_panics_on_any_bytes(bytes in any_input()) {
+        fn no_parser_panics_on_any_bytes(bytes in damaged(SEEDS)) {
             for (_, parser) in PARSERS {
                 parser(&bytes);
             }

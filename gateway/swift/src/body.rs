@@ -2,12 +2,15 @@
 
 use crate::error::{Result, SwiftError};
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyDataStream;
 use ringfort_http::RequestBody;
 use ringfort_object::{BodyError, BodyStream};
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// The announced length of an upload; `None` for a chunked transfer.
 pub(crate) fn length(headers: &HeaderMap) -> Result<Option<u64>> {
@@ -48,4 +51,24 @@ pub(crate) async fn read_small(body: RequestBody, bytes_max: usize) -> Result<By
         whole.extend_from_slice(&piece);
     }
     Ok(whole.freeze())
+}
+
+/// Something whose bytes come piece by piece, and may be followed by more of its kind: the files of an archive, the parts
+/// of a form.
+pub(crate) trait Source: Send + 'static {
+    /// More bytes of what is at hand; `None` at its end.
+    fn piece(&mut self) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+}
+
+/// The bytes of what is at hand in `source`, as the object layer takes them.
+pub(crate) fn at_hand<S: Source>(source: Arc<Mutex<S>>) -> BodyStream {
+    Box::pin(stream::unfold(Some(source), |source| async move {
+        let source = source?;
+        let piece = source.lock().await.piece().await;
+        match piece {
+            Ok(Some(piece)) => Some((Ok::<Bytes, BodyError>(piece), Some(source))),
+            Ok(None) => None,
+            Err(error) => Some((Err(BodyError::new(error)), None)),
+        }
+    }))
 }

@@ -34,6 +34,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("benchmarks", 5),
     ("tests/acceptance", 5),
     ("tests/fuzz", 5),
+    ("tests/support", 5),
     ("tests/xtask", 5),
 ];
 

@@ -3,43 +3,24 @@
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ringfort_object::StoreConfig;
 use ringfort_object::memory::MemoryCluster;
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
+use ringfort_test_support::PolledBody;
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) const SECRET: &str = "secretsecretsecretsecretsecretsecretsecr";
 pub(crate) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const STRICT_PATH: &AsciiSet = &STRICT.remove(b'/');
-
-/// A request body in pieces, which notes whether anybody asked for one.
-pub(crate) struct Pieces {
-    pieces: VecDeque<io::Result<Bytes>>,
-    polled: Arc<AtomicBool>,
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.polled.store(true, Ordering::Relaxed);
-        Poll::Ready(self.pieces.pop_front().map(|piece| piece.map(Frame::data)))
-    }
-}
 
 /// A reply, read to its end.
 #[derive(Debug)]
@@ -268,8 +249,7 @@ impl World {
         headers: &[(&str, &str)],
         pieces: Vec<io::Result<Bytes>>,
     ) -> Answer {
-        let polled = Arc::new(AtomicBool::new(false));
-        let body = Pieces { pieces: pieces.into(), polled: Arc::clone(&polled) };
+        let (body, polled) = PolledBody::new(pieces);
         let mut request = Request::builder().method(method).uri(target).body(body).unwrap();
         for (name, value) in headers.iter().filter(|(_, value)| *value != "(none)") {
             let (name, value) =

@@ -26,8 +26,7 @@ impl SwiftGateway {
                 Ok(Some(line)) => line,
                 Ok(None) => break,
                 Err(error) => {
-                    let text = String::from_utf8_lossy(&error.page().1).into_owned();
-                    report.failure = Some((error.status(), text));
+                    report.give_up(&error);
                     break;
                 }
             };

@@ -47,6 +47,12 @@ impl Report {
         self.errors.push((quote(&path), said));
     }
 
+    /// Notes that the request as a whole failed.
+    pub(crate) fn give_up(&mut self, error: &SwiftError) {
+        let text = String::from_utf8_lossy(&error.page().1).into_owned();
+        self.failure = Some((error.status(), text));
+    }
+
     /// Status and explanation of the whole.
     fn outcome(&self) -> (StatusCode, &str) {
         if let Some((status, text)) = &self.failure {

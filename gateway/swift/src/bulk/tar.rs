@@ -3,6 +3,7 @@
 //! Understood are the old form, ustar with its prefix, GNU's long names and pax headers (path, size, and the attributes
 //! that carry a content type and metadata). Numbers are octal or GNU's base 256.
 
+use crate::body::Source;
 use crate::error::{Result, SwiftError};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -128,19 +129,6 @@ impl Tar {
         Entry { path, size, is_file, content_type: notes.content_type, metadata: notes.metadata }
     }
 
-    /// The next piece of the entry's bytes; `None` at its end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        if self.buffer.is_empty() && !self.fill().await? {
-            return Err(invalid("the archive is cut short"));
-        }
-        let step = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.buffer.len());
-        self.left -= step as u64;
-        Ok(Some(self.buffer.split_to(step).freeze()))
-    }
-
     async fn note(&mut self, size: u64) -> Result<Vec<u8>> {
         let len = usize::try_from(size).ok().filter(|_| size <= NOTE_BYTES_MAX);
         let len = len.ok_or_else(|| invalid("a header is too large"))?;
@@ -152,6 +140,20 @@ impl Tar {
         let note = self.buffer.split_to(len).to_vec();
         self.skip(padding(size)).await?;
         Ok(note)
+    }
+}
+
+impl Source for Tar {
+    async fn piece(&mut self) -> Result<Option<Bytes>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        if self.buffer.is_empty() && !self.fill().await? {
+            return Err(invalid("the archive is cut short"));
+        }
+        let step = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.buffer.len());
+        self.left -= step as u64;
+        Ok(Some(self.buffer.split_to(step).freeze()))
     }
 }
 

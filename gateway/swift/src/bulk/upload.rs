@@ -5,15 +5,14 @@ use super::unpack::Packing;
 use super::{Report, report_reply};
 use crate::acl::Access;
 use crate::authorize::denied;
+use crate::body::at_hand;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, Reply, SwiftGateway};
 use crate::headers;
 use crate::target::quote;
-use bytes::Bytes;
-use futures_util::stream;
 use http::{HeaderMap, StatusCode};
 use ringfort_http::RequestBody;
-use ringfort_object::{BodyError, BodyStream, CreateContainer, PutOptions};
+use ringfort_object::{CreateContainer, PutOptions};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -31,8 +30,7 @@ impl SwiftGateway {
                 Ok(Some(entry)) => entry,
                 Ok(None) => break,
                 Err(error) => {
-                    let text = String::from_utf8_lossy(&error.page().1).into_owned();
-                    report.failure = Some((error.status(), text));
+                    report.give_up(&error);
                     break;
                 }
             };
@@ -87,7 +85,7 @@ impl SwiftGateway {
             size: Some(entry.size),
             ..PutOptions::default()
         };
-        self.store(&there, options, entry_body(Arc::clone(tar))).await.map(|_| ())
+        self.store(&there, options, at_hand(Arc::clone(tar))).await.map(|_| ())
     }
 
     async fn make_container(&self, call: &Call, name: &str, made: usize) -> Result<()> {
@@ -123,17 +121,4 @@ fn place_of(call: &Call, path: &str) -> Result<(String, String)> {
         folder => format!("{folder}/{path}"),
     };
     Ok((call.container.clone(), object))
-}
-
-/// The bytes of the entry that is at hand.
-fn entry_body(tar: Arc<Mutex<Tar>>) -> BodyStream {
-    Box::pin(stream::unfold(Some(tar), |tar| async move {
-        let tar = tar?;
-        let piece = tar.lock().await.piece().await;
-        match piece {
-            Ok(Some(piece)) => Some((Ok::<Bytes, BodyError>(piece), Some(tar))),
-            Ok(None) => None,
-            Err(error) => Some((Err(BodyError::new(error)), None)),
-        }
-    }))
 }

@@ -10,6 +10,7 @@ pub(crate) use multipart::whole;
 pub(crate) use multipart::{Multipart, attributes};
 
 use crate::authorize::Grant;
+use crate::body::at_hand;
 use crate::clock;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, Reply, SwiftGateway};
@@ -17,12 +18,10 @@ use crate::headers;
 use crate::ops::{empty_reply, typed_reply};
 use crate::target::unquote;
 use crate::tempurl::{Digest, Key};
-use bytes::Bytes;
-use futures_util::stream;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 use ringfort_http::RequestBody;
-use ringfort_object::{BodyError, BodyStream, PutOptions};
+use ringfort_object::PutOptions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
@@ -156,7 +155,7 @@ impl SwiftGateway {
             size_max: Some(bytes_max.min(self.inner.config.file_bytes_max)),
             ..PutOptions::default()
         };
-        match self.store(&there, options, file_body(Arc::clone(parts))).await {
+        match self.store(&there, options, at_hand(Arc::clone(parts))).await {
             Ok(response) => Ok(response.status()),
             Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE && error.cause().is_none() => {
                 Err(SwiftError::bad_request("FormPost: max_file_size exceeded"))
@@ -164,19 +163,6 @@ impl SwiftGateway {
             Err(error) => Ok(error.status()),
         }
     }
-}
-
-/// The bytes of the part that is at hand.
-fn file_body(parts: Arc<Mutex<Multipart>>) -> BodyStream {
-    Box::pin(stream::unfold(Some(parts), |parts| async move {
-        let parts = parts?;
-        let piece = parts.lock().await.piece().await;
-        match piece {
-            Ok(Some(piece)) => Some((Ok::<Bytes, BodyError>(piece), Some(parts))),
-            Ok(None) => None,
-            Err(error) => Some((Err(BodyError::new(error)), None)),
-        }
-    }))
 }
 
 fn number(fields: &Fields, name: &str, words: &str) -> Result<u64> {

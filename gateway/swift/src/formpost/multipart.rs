@@ -1,5 +1,6 @@
 //! A `multipart/form-data` body, part by part and piece by piece: no part is ever held whole.
 
+use crate::body::Source;
 use crate::error::{Result, SwiftError};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -140,8 +141,19 @@ impl Multipart {
         }
     }
 
-    /// The next piece of the part's body; `None` at its end.
-    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
+    /// The part's body as text, of which at most `most` bytes count.
+    pub(crate) async fn text(&mut self, most: usize) -> Result<String> {
+        let mut text = Vec::new();
+        while let Some(piece) = self.piece().await? {
+            let room = most.saturating_sub(text.len()).min(piece.len());
+            text.extend_from_slice(&piece[..room]);
+        }
+        String::from_utf8(text).map_err(|_| SwiftError::bad_request("FormPost: a field is no UTF-8"))
+    }
+}
+
+impl Source for Multipart {
+    async fn piece(&mut self) -> Result<Option<Bytes>> {
         if self.state != State::Body {
             return Ok(None);
         }
@@ -165,16 +177,6 @@ impl Multipart {
                 return Err(broken());
             }
         }
-    }
-
-    /// The part's body as text, of which at most `most` bytes count.
-    pub(crate) async fn text(&mut self, most: usize) -> Result<String> {
-        let mut text = Vec::new();
-        while let Some(piece) = self.piece().await? {
-            let room = most.saturating_sub(text.len()).min(piece.len());
-            text.extend_from_slice(&piece[..room]);
-        }
-        String::from_utf8(text).map_err(|_| SwiftError::bad_request("FormPost: a field is no UTF-8"))
     }
 }
 
@@ -232,6 +234,7 @@ pub(crate) mod whole {
     //! Forms that are at hand, for tests and fuzzers.
 
     use super::{Head, Multipart};
+    use crate::body::Source;
     use crate::error::Result;
     use bytes::Bytes;
     use futures_util::{FutureExt, stream};

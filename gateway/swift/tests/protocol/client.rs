@@ -2,35 +2,15 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use ringfort_object::memory::MemoryCluster;
 use ringfort_object::{ObjectStore, StoreConfig};
 use ringfort_runtime::TaskGroup;
 use ringfort_swift::{Authenticator, SwiftConfig, SwiftGateway, TempAuth, TempAuthUser};
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
+use ringfort_test_support::PolledBody;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// A request body in pieces, which notes whether anybody asked for one.
-struct Pieces {
-    pieces: VecDeque<Bytes>,
-    polled: Arc<AtomicBool>,
-}
-
-impl Body for Pieces {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.polled.store(true, Ordering::Relaxed);
-        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
-    }
-}
 
 /// A reply, read to its end.
 #[derive(Debug)]
@@ -144,8 +124,7 @@ impl Swift {
     ) -> Answer {
         let whole = path.starts_with("/v1/") || path.starts_with("/info") || path.starts_with("/auth");
         let uri = if whole { path.to_owned() } else { format!("/v1/AUTH_test{path}") };
-        let polled = Arc::new(AtomicBool::new(false));
-        let pieces = body.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
+        let pieces = body.iter().map(|piece| Ok(Bytes::copy_from_slice(piece)));
         let mut request = Request::builder().method(method).uri(uri);
         let given = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
         if !given("content-length") && !given("transfer-encoding") {
@@ -160,7 +139,7 @@ impl Swift {
                 HeaderValue::from_str(value).unwrap(),
             );
         }
-        let body = Pieces { pieces, polled: Arc::clone(&polled) };
+        let (body, polled) = PolledBody::new(pieces);
         let response = self.gateway.handle(request.body(body).unwrap()).await;
         let (head, mut rest) = response.into_parts();
         let (mut whole, mut broke) = (Vec::new(), false);

@@ -1,0 +1,7 @@
+//! What the tests of several crates share. Only their tests use it.
+
+mod body;
+mod damage;
+
+pub use body::PolledBody;
+pub use damage::damaged;

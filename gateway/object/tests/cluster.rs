@@ -270,12 +270,14 @@ async fn a_large_container_is_split_while_it_is_written() {
     let _: Vec<()> =
         futures_util::StreamExt::collect(futures_util::StreamExt::buffer_unordered(stream::iter(puts), 8))
             .await;
-    for round in 0..200 {
-        assert!(round < 199, "the container is split: {:?}", shards(&rig).await);
+    // A write is what has its shard looked at, so every shard must be written to.
+    for round in 0..=300 {
+        assert!(round < 300, "the container is split: {:?}", shards(&rig).await);
         if shards(&rig).await.len() > 2 {
             break;
         }
-        rig.put("000", &pattern(size("000"), b'0')).await;
+        let key = &keys[round];
+        rig.put(key, &pattern(size(key), key.as_bytes()[2])).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     rig.close().await;

@@ -409,8 +409,8 @@ impl Engine {
         self.inner().workers()?.run(move || crate::compact::step(&inner, None)).await
     }
 
-    /// Stops the threads and flushes the index; the folder can be opened again once every clone is dropped. Blocks. A clean stop has no path of its own at the next open: what is not
-    /// flushed is replayed.
+    /// Stops the threads and flushes the index; the folder can be opened again once every clone is dropped. Blocks.
+    /// A clean stop has no path of its own at the next open: what is not flushed is replayed.
     pub fn close(&self) {
         self.handle.stop();
         if self.inner().failure().is_none()

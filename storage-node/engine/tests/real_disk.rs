@@ -8,7 +8,8 @@ use ringfort_core::{BlobId, ChunkKey, GroupId};
 use ringfort_engine::{
     Engine, EngineConfig, EngineError, IoClass, LogEntry, SnapshotItem, StateBatch, StateStatus,
 };
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 fn key(blob: u8, number: u32) -> ChunkKey {
     ChunkKey { blob: BlobId::from_bytes([blob; 16]), number, fragment: 0 }
@@ -242,8 +243,7 @@ fn a_restart_after_a_flush_rebuilds_nothing() {
         fill(&engine).await;
         engine.checkpoint().await.unwrap();
         // Killed: what is in the folder now is what a new process finds.
-        let killed = tempfile::tempdir().unwrap();
-        copy(dir.path(), killed.path());
+        let killed = copy_of_open(dir.path());
         engine.close();
         drop(engine);
         for (dir, what) in [(killed.path(), "killed"), (dir.path(), "closed"), (dir.path(), "closed again")] {
@@ -268,8 +268,7 @@ fn a_kill_between_flushes_replays_what_is_missing() {
     runtime().block_on(async {
         let (engine, _) = open(dir.path());
         fill(&engine).await;
-        let killed = tempfile::tempdir().unwrap();
-        copy(dir.path(), killed.path());
+        let killed = copy_of_open(dir.path());
         drop(engine);
         let (engine, report) = open(killed.path());
         assert!(!report.index_rebuilt && report.lost_groups.is_empty(), "{report:?}");
@@ -281,17 +280,44 @@ fn a_kill_between_flushes_replays_what_is_missing() {
     });
 }
 
-fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
+/// A copy of the folder of an open engine, as one moment of it: RocksDB deletes what a flush made obsolete a little
+/// later, so a copy across that is thrown away.
+fn copy_of_open(from: &Path) -> tempfile::TempDir {
+    for _ in 0..100 {
+        let to = tempfile::tempdir().unwrap();
+        let before = names(from);
+        if copy(from, to.path()).is_ok() && names(from) == before {
+            return to;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("files come and go without end");
+}
+
+fn names(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut all = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
         let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy(&entry.path(), &target);
+            all.extend(names(&entry.path()));
+        }
+        all.insert(entry.path());
+    }
+    all
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            copy(&entry.path(), &target)?;
         } else {
-            std::fs::copy(entry.path(), target).unwrap();
+            std::fs::copy(entry.path(), target)?;
         }
     }
+    Ok(())
 }
 
 /// Opens as a storage node does: an index that is found damaged, now or by a read, is rebuilt. Says whether it was.
@@ -334,7 +360,7 @@ fn damaged_files_of_the_index_are_found_and_it_is_rebuilt() {
             let places = [Some(len / 3), Some(len - 1)];
             for (number, place) in places.into_iter().chain([None; 3]).enumerate() {
                 let dir = tempfile::tempdir().unwrap();
-                copy(whole.path(), dir.path());
+                copy(whole.path(), dir.path()).unwrap();
                 let path = dir.path().join("index").join(&name);
                 let mut bytes = std::fs::read(&path).unwrap();
                 match (place, number) {
@@ -359,7 +385,7 @@ fn the_folder_of_format_version_1_opens() {
     let golden = std::path::Path::new(&package).join("tests/golden/v1");
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("log")).unwrap();
-    copy(&golden.join("log"), &dir.path().join("log"));
+    copy(&golden.join("log"), &dir.path().join("log")).unwrap();
     let (engine, report) = open(dir.path());
     assert!(report.index_rebuilt && report.damage.is_empty(), "{report:?}");
     assert_eq!(engine.list_chunks(None, 100).unwrap().len(), 2);

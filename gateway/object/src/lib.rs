@@ -21,6 +21,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod types;
+mod update;
 mod uploads;
 
 pub use body::DigestMismatch;
@@ -36,5 +37,5 @@ pub use types::{
     CopyDone, CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions,
     LateChecksums, ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPath,
     ObjectReader, PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions,
-    UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
+    UpdateOptions, UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
 };

@@ -189,7 +189,7 @@ pub struct ObjectInfo {
     pub size: u64,
     /// Entity tag.
     pub etag: ETag,
-    /// When it was committed.
+    /// When it was modified: committed, or its attributes changed by an update with `touch`.
     pub modified: HybridTime,
     /// Which version it is.
     pub version: VersionId,
@@ -256,6 +256,17 @@ impl Stream for ObjectBody {
             BodyInner::Stream(stream) => stream.as_mut().poll_next(cx),
         }
     }
+}
+
+/// How to change the attributes of an object in place.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateOptions {
+    /// Of this version instead of the latest.
+    pub version: Option<VersionId>,
+    /// Whether it counts as a modification, so that `modified` becomes the time of the change.
+    pub touch: bool,
+    /// What must hold of the version when the change is made.
+    pub conditions: ReadConditions,
 }
 
 /// How to delete.

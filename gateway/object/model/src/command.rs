@@ -74,6 +74,25 @@ pub struct CompleteUpload<'a> {
     pub parts: Vec<(u32, [u8; 16])>,
 }
 
+/// Changes the attributes of a version in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAttributes<'a> {
+    /// The shard the key belongs to.
+    pub shard: ShardId,
+    /// The key.
+    pub key: &'a str,
+    /// The version's stamp.
+    pub stamp: u64,
+    /// The attributes it must have: see [`crate::Version::mark`].
+    pub expect: [u8; 16],
+    /// Whether this counts as a modification.
+    pub touch: bool,
+    /// MIME type.
+    pub content_type: Option<&'a str>,
+    /// The other attributes, by [`crate::encode_extras`].
+    pub extras: &'a [u8],
+}
+
 /// What a writer asks of one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
@@ -268,6 +287,8 @@ pub enum Command<'a> {
         /// The reference's name.
         referrer: BlobId,
     },
+    /// Changes the attributes of a version in place; answers the version as [`crate::Found`].
+    SetAttributes(SetAttributes<'a>),
 }
 
 fn put_shard(out: &mut Writer, shard: ShardId) {
@@ -423,6 +444,29 @@ impl<'a> PutObject<'a> {
     }
 }
 
+impl SetAttributes<'_> {
+    fn write(&self, out: &mut Writer) {
+        put_at(out, self.shard, self.key);
+        out.u64(self.stamp).raw(&self.expect).bool(self.touch);
+        put_type(out, self.content_type);
+        out.bytes(self.extras);
+    }
+}
+
+impl<'a> SetAttributes<'a> {
+    fn read(from: &mut Reader<'a>) -> Option<Self> {
+        Some(Self {
+            shard: get_shard(from)?,
+            key: from.str()?,
+            stamp: from.u64()?,
+            expect: from.array()?,
+            touch: from.bool()?,
+            content_type: get_type(from)?,
+            extras: from.bytes()?,
+        })
+    }
+}
+
 impl CompleteUpload<'_> {
     fn write(&self, out: &mut Writer) {
         put_at(out, self.shard, self.key);
@@ -498,6 +542,7 @@ impl<'a> Command<'a> {
             Self::Cut { .. } => 24,
             Self::Serve { .. } => 25,
             Self::AddBlob { .. } => 26,
+            Self::SetAttributes(_) => 27,
         }
     }
 
@@ -592,6 +637,7 @@ impl<'a> Command<'a> {
                 out.blob(*blob).varint(u64::from(*policy)).varint(u64::from(*chunk_bytes));
                 out.varint(*size).blob(*referrer);
             }
+            Self::SetAttributes(set) => set.write(out),
         }
     }
 
@@ -606,6 +652,7 @@ impl<'a> Command<'a> {
             4..=10 => Self::read_container(*number, &mut from)?,
             15..=19 | 26 => Self::read_blobs(*number, &mut from)?,
             20..=25 => Self::read_moving(*number, &mut from)?,
+            27 => Self::SetAttributes(SetAttributes::read(&mut from)?),
             _ => return None,
         };
         from.end(command)

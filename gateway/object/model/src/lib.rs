@@ -27,7 +27,7 @@ pub use answer::{
     CondemnedRecord, Expired, ManifestPage, OutboxEntry, decode_blobs, decode_condemned, decode_containers,
     decode_expiring, decode_manifest, decode_outbox, decode_references, decode_tail, decode_upload,
 };
-pub use command::{Command, CompleteUpload, NewBody, PutObject};
+pub use command::{Command, CompleteUpload, NewBody, PutObject, SetAttributes};
 pub use container::{AliasRecord, ContainerRecord, ContainerState, ShardOf};
 pub use keys::{ShardId, account_slot, alias_slot};
 pub use memory::MemorySlot;

@@ -6,6 +6,7 @@ mod cluster;
 mod containers;
 mod objects;
 mod split;
+mod update;
 mod uploads;
 mod versions;
 

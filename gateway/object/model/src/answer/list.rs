@@ -127,7 +127,7 @@ pub(super) fn list(view: &dyn SlotView, shard: ShardId, range: &KeyRange<'_>) ->
                 ControlFlow::Continue(Some(keys::after_prefix(&key[..NAME_AT + rolled.len()])))
             }
             None => {
-                page.object(name.as_bytes(), front.fields);
+                page.object(name.as_bytes(), &front);
                 ControlFlow::Continue(None)
             }
         }

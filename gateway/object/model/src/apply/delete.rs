@@ -103,6 +103,7 @@ impl Apply<'_> {
             content_type: None,
             body: Body::Empty,
             extras: &[],
+            touched: None,
             older: false,
             null_at: None,
         };

@@ -1,6 +1,7 @@
 //! Applying commands. Each checks everything first and writes only when nothing can refuse any more, so that a refused
 //! command leaves no trace.
 
+mod attributes;
 mod blobs;
 mod containers;
 mod delete;
@@ -82,6 +83,7 @@ impl Apply<'_> {
             Command::AddBlob { blob, policy, chunk_bytes, size, referrer } => {
                 self.add_blob(blob, policy, chunk_bytes, size, referrer)
             }
+            Command::SetAttributes(set) => self.set_attributes(&set),
         }
     }
 

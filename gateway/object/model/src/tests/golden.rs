@@ -4,8 +4,8 @@ use crate::ShardRoot;
 use crate::record::{Body, Version};
 use crate::{
     AliasRecord, Attributes, BlobRecord, BlobRef, Command, CompleteUpload, ContainerRecord, ContainerState,
-    ETag, ETagMatch, MovedRecord, NewBody, Part, PutObject, ShardId, ShardRange, VersionId, Versioning,
-    WriteConditions, decode_extras, encode_extras, keys,
+    ETag, ETagMatch, MovedRecord, NewBody, Part, PutObject, SetAttributes, ShardId, ShardRange, VersionId,
+    Versioning, WriteConditions, decode_extras, encode_extras, keys,
 };
 use ringfort_core::{BlobId, HybridTime, SessionId, SlotId};
 use std::fmt::Write;
@@ -31,6 +31,7 @@ fn version(body: Body, extras: &[u8]) -> Version<'_> {
         content_type: Some("application/octet-stream"),
         body,
         extras,
+        touched: None,
         older: false,
         null_at: None,
     }
@@ -59,6 +60,7 @@ fn records_are_frozen() {
         version(Body::Inline(blob()), &[]),
         Version { older: true, null: false, null_at: Some(5), ..version(Body::Chunks(blob_ref), &extras) },
         version(Body::Manifest { id: 9, parts: 10_000 }, &[]),
+        Version { touched: Some(7), null_at: Some(5), ..version(Body::Chunks(blob_ref), &extras) },
     ];
     let mut all = String::new();
     for version in &versions {
@@ -226,6 +228,15 @@ fn commands() -> Vec<Command<'static>> {
         Command::Cut { shard, token, next: 4 },
         Command::Serve { shard, begin: key },
         Command::AddBlob { blob: blob(), policy: 1, chunk_bytes: 2, size: 3, referrer: blob() },
+        Command::SetAttributes(SetAttributes {
+            shard,
+            key,
+            stamp: 4,
+            expect: [5; 16],
+            touch: true,
+            content_type: Some("t"),
+            extras: b"x",
+        }),
     ]
 }
 

@@ -120,7 +120,7 @@ impl Pair {
             .iter()
             .flat_map(|(key, versions)| {
                 let all = versions.iter().enumerate();
-                all.map(|(i, v)| (key.clone(), v.stamp, v.null, v.marker, i == 0, v.size))
+                all.map(|(i, v)| (key.clone(), v.modified(), v.null, v.marker, i == 0, v.size))
             })
             .collect();
         assert_eq!(seen, expected);

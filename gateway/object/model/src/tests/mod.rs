@@ -2,6 +2,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
+mod attributes;
 mod blobs;
 mod golden;
 mod listing;

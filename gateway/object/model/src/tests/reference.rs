@@ -13,6 +13,7 @@ enum Op {
     Delete { at: usize, key: usize, guards: (Guard, Guard) },
     DeleteVersion { at: usize, key: usize, index: usize, guards: (Guard, Guard) },
     SetVersioning { at: usize, to: Versioning },
+    SetAttributes { at: usize, key: usize, index: usize, touch: bool, life: Option<u64> },
     Copy { from: (usize, usize), to: (usize, usize) },
     Expire,
     Deliver { twice: bool },
@@ -80,6 +81,9 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (place.clone(), 0..4_usize, guards())
             .prop_map(|((at, key), index, guards)| Op::DeleteVersion { at, key, index, guards }),
         2 => (at.clone(), to).prop_map(|(at, to)| Op::SetVersioning { at, to }),
+        3 => (place.clone(), 0..3_usize, any::<bool>(), prop::option::weighted(0.3, 0..60_u64)).prop_map(
+            |((at, key), index, touch, life)| Op::SetAttributes { at, key, index, touch, life }
+        ),
         4 => (place.clone(), place.clone()).prop_map(|(from, to)| Op::Copy { from, to }),
         1 => Just(Op::Expire),
     ];
@@ -105,7 +109,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (at.clone(), listed(), 0..4_usize).prop_map(|(at, range, skip)| Op::ListUploads { at, range, skip }),
         2 => (at, 1..5_u32).prop_map(|(at, limit)| Op::Versions { at, limit }),
     ];
-    prop_oneof![27 => objects, 6 => blobs, 11 => uploads, 7 => lists]
+    prop_oneof![30 => objects, 6 => blobs, 11 => uploads, 7 => lists]
 }
 
 impl Pair {
@@ -116,6 +120,9 @@ impl Pair {
             Op::Delete { at, key, guards } => self.delete(at, KEYS[key], guards),
             Op::DeleteVersion { at, key, index, guards } => self.delete_version(at, KEYS[key], index, guards),
             Op::SetVersioning { at, to } => self.switch(at, to),
+            Op::SetAttributes { at, key, index, touch, life } => {
+                self.set_attributes(at, KEYS[key], index, touch, life);
+            }
             Op::Copy { from, to } => self.copy((from.0, KEYS[from.1]), (to.0, KEYS[to.1])),
             Op::Expire => self.expire(),
             Op::Deliver { twice } => self.deliver(twice),

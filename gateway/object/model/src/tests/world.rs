@@ -13,6 +13,10 @@ pub(super) struct Ver {
     pub(super) size: u64,
     pub(super) etag: ETag,
     pub(super) expires: Option<u64>,
+    /// Its attributes were changed then.
+    pub(super) touched: Option<u64>,
+    /// And are these.
+    pub(super) extras: Option<Vec<u8>>,
     pub(super) inline: Option<BlobId>,
     /// Blobs and the names under which they are referred to.
     pub(super) blobs: Vec<(BlobId, BlobId)>,
@@ -21,6 +25,10 @@ pub(super) struct Ver {
 impl Ver {
     pub(super) fn visible(&self, now: u64) -> bool {
         !self.marker && self.expires.is_none_or(|at| at > now)
+    }
+
+    pub(super) fn modified(&self) -> u64 {
+        self.touched.unwrap_or(self.stamp)
     }
 }
 

@@ -52,6 +52,7 @@ impl Pair {
         let after = Found::decode(&payload).unwrap();
         let now = self.clock * 1_000_000;
         let expected = crate::Version {
+            content_type: Some("t/x"),
             extras: &extras,
             touched: if touch { Some(now) } else { ver.touched },
             ..before.version

@@ -18,6 +18,7 @@
 //! upload    01 content_type:string has_type extras...
 //! container 01 state token(8) incarnation(8) created(8) revision(8) versioning policy:varint shards metadata:pairs
 //! alias     01 revision(8) incarnation(8) account:string
+//! account   01 created(8) revision(8) containers:varint metadata:pairs
 //! ```
 
 use crate::codec::{Reader, Writer};

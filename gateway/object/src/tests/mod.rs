@@ -2,8 +2,10 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
+mod accounts;
 mod cluster;
 mod containers;
+mod lifecycle;
 mod objects;
 mod split;
 mod update;

@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// A page of a listing, kept as it came over the wire.
 #[derive(Clone, Debug, Default)]
 pub struct ListPage {
-    pages: Vec<Page>,
-    len: usize,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) len: usize,
     /// There are more entries; go on with [`Self::next_marker`].
     pub truncated: bool,
     /// The last key or common prefix of a truncated page.
@@ -123,6 +123,9 @@ impl ObjectStore {
         container: &str,
         request: &ListRequest,
     ) -> Result<ListPage, ObjectError> {
+        if request.reverse {
+            return self.list_reverse(account, container, request).await;
+        }
         let range = KeyRange {
             prefix: &request.prefix,
             delimiter: &request.delimiter,
@@ -290,7 +293,7 @@ fn in_range(begin: &str, prefix: &str, end: &str) -> bool {
 
 fn version_entry(entry: PageEntry<'_>) -> Option<VersionEntry> {
     match entry {
-        PageEntry::Version { key, version, latest, marker, size, etag, modified, content_type } => {
+        PageEntry::Version { key, version, latest, marker, size, etag, modified, .. } => {
             Some(VersionEntry::Version(ListedVersion {
                 key: key.to_owned(),
                 version,
@@ -299,7 +302,6 @@ fn version_entry(entry: PageEntry<'_>) -> Option<VersionEntry> {
                 size,
                 etag,
                 modified,
-                content_type: content_type.to_owned(),
             }))
         }
         PageEntry::CommonPrefix(prefix) => Some(VersionEntry::CommonPrefix(prefix.to_owned())),

@@ -74,6 +74,55 @@ pub struct CompleteUpload<'a> {
     pub parts: Vec<(u32, [u8; 16])>,
 }
 
+/// What of a key a rule of its container retires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retired {
+    /// The latest version, by the rules of versioning.
+    Latest,
+    /// A version that is not the latest, for good.
+    Noncurrent,
+    /// A delete marker with no version left beneath it, for good.
+    LoneMarker,
+}
+
+impl Retired {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Latest => 0,
+            Self::Noncurrent => 1,
+            Self::LoneMarker => 2,
+        }
+    }
+
+    const fn of_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Latest),
+            1 => Some(Self::Noncurrent),
+            2 => Some(Self::LoneMarker),
+            _ => None,
+        }
+    }
+}
+
+/// Changes the attributes of a version in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAttributes<'a> {
+    /// The shard the key belongs to.
+    pub shard: ShardId,
+    /// The key.
+    pub key: &'a str,
+    /// The version's stamp.
+    pub stamp: u64,
+    /// The attributes it must have: see [`crate::Version::mark`].
+    pub expect: [u8; 16],
+    /// Whether this counts as a modification.
+    pub touch: bool,
+    /// MIME type.
+    pub content_type: Option<&'a str>,
+    /// The other attributes, by [`crate::encode_extras`].
+    pub extras: &'a [u8],
+}
+
 /// What a writer asks of one slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
@@ -268,6 +317,31 @@ pub enum Command<'a> {
         /// The reference's name.
         referrer: BlobId,
     },
+    /// Changes the attributes of a version in place; answers the version as [`crate::Found`].
+    SetAttributes(SetAttributes<'a>),
+    /// Replaces an account's metadata if their revision is the expected one (0: there are none); `None` removes the account,
+    /// which must have no container.
+    SetAccount {
+        /// The account.
+        account: &'a str,
+        /// The revision expected.
+        expect: u64,
+        /// The metadata.
+        metadata: Option<Vec<(String, String)>>,
+    },
+    /// Retires a version that a rule applies to, if it still is what the rule was applied to; answers as `Delete` does.
+    Retire {
+        /// The shard the key belongs to.
+        shard: ShardId,
+        /// The key.
+        key: &'a str,
+        /// The version.
+        version: VersionId,
+        /// When it was modified.
+        modified: u64,
+        /// What it must be.
+        what: Retired,
+    },
 }
 
 fn put_shard(out: &mut Writer, shard: ShardId) {
@@ -423,6 +497,29 @@ impl<'a> PutObject<'a> {
     }
 }
 
+impl SetAttributes<'_> {
+    fn write(&self, out: &mut Writer) {
+        put_at(out, self.shard, self.key);
+        out.u64(self.stamp).raw(&self.expect).bool(self.touch);
+        put_type(out, self.content_type);
+        out.bytes(self.extras);
+    }
+}
+
+impl<'a> SetAttributes<'a> {
+    fn read(from: &mut Reader<'a>) -> Option<Self> {
+        Some(Self {
+            shard: get_shard(from)?,
+            key: from.str()?,
+            stamp: from.u64()?,
+            expect: from.array()?,
+            touch: from.bool()?,
+            content_type: get_type(from)?,
+            extras: from.bytes()?,
+        })
+    }
+}
+
 impl CompleteUpload<'_> {
     fn write(&self, out: &mut Writer) {
         put_at(out, self.shard, self.key);
@@ -498,6 +595,9 @@ impl<'a> Command<'a> {
             Self::Cut { .. } => 24,
             Self::Serve { .. } => 25,
             Self::AddBlob { .. } => 26,
+            Self::SetAttributes(_) => 27,
+            Self::SetAccount { .. } => 28,
+            Self::Retire { .. } => 29,
         }
     }
 
@@ -592,6 +692,18 @@ impl<'a> Command<'a> {
                 out.blob(*blob).varint(u64::from(*policy)).varint(u64::from(*chunk_bytes));
                 out.varint(*size).blob(*referrer);
             }
+            Self::SetAttributes(set) => set.write(out),
+            Self::Retire { shard, key, version, modified, what } => {
+                put_at(out, *shard, key);
+                put_version(out, Some(*version));
+                out.u64(*modified).u8(what.code());
+            }
+            Self::SetAccount { account, expect, metadata } => {
+                out.bytes(account.as_bytes()).u64(*expect).bool(metadata.is_some());
+                if let Some(metadata) = metadata {
+                    out.pairs(metadata);
+                }
+            }
         }
     }
 
@@ -602,10 +714,16 @@ impl<'a> Command<'a> {
         let mut from = Reader(rest);
         let command = match number {
             1 => Self::Put(PutObject::read(&mut from)?),
-            2..=3 | 11..=14 => Self::read_keyed(*number, &mut from)?,
+            2..=3 | 11..=14 | 29 => Self::read_keyed(*number, &mut from)?,
             4..=10 => Self::read_container(*number, &mut from)?,
             15..=19 | 26 => Self::read_blobs(*number, &mut from)?,
             20..=25 => Self::read_moving(*number, &mut from)?,
+            27 => Self::SetAttributes(SetAttributes::read(&mut from)?),
+            28 => {
+                let (account, expect) = (from.str()?, from.u64()?);
+                let metadata = if from.bool()? { Some(from.pairs()?) } else { None };
+                Self::SetAccount { account, expect, metadata }
+            }
             _ => return None,
         };
         from.end(command)
@@ -625,6 +743,10 @@ impl<'a> Command<'a> {
             11 => Self::CreateUpload { shard, key, content_type: get_type(from)?, extras: from.bytes()? },
             12 => Self::PutPart { shard, key, upload: from.u64()?, part: Part::read(from)? },
             14 => Self::AbortUpload { shard, key, upload: from.u64()? },
+            29 => {
+                let (version, modified) = (get_version(from)??, from.u64()?);
+                Self::Retire { shard, key, version, modified, what: Retired::of_code(from.u8()?)? }
+            }
             _ => return None,
         })
     }

@@ -293,7 +293,7 @@ fn in_range(begin: &str, prefix: &str, end: &str) -> bool {
 
 fn version_entry(entry: PageEntry<'_>) -> Option<VersionEntry> {
     match entry {
-        PageEntry::Version { key, version, latest, marker, size, etag, modified, .. } => {
+        PageEntry::Version { key, version, latest, marker, size, etag, modified, content_type } => {
             Some(VersionEntry::Version(ListedVersion {
                 key: key.to_owned(),
                 version,
@@ -302,6 +302,7 @@ fn version_entry(entry: PageEntry<'_>) -> Option<VersionEntry> {
                 size,
                 etag,
                 modified,
+                content_type: content_type.to_owned(),
             }))
         }
         PageEntry::CommonPrefix(prefix) => Some(VersionEntry::CommonPrefix(prefix.to_owned())),

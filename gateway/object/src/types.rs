@@ -497,6 +497,8 @@ pub struct ListedVersion {
     pub etag: ETag,
     /// When it was committed.
     pub modified: HybridTime,
+    /// MIME type; empty if none was given.
+    pub content_type: String,
 }
 
 /// A page of versions.

@@ -24,12 +24,12 @@ use ringfort_object_model::{
 };
 
 /// Times a compare-and-set is tried against other writers.
-const ATTEMPTS: u32 = 20;
+pub(crate) const ATTEMPTS: u32 = 20;
 /// Bytes of a container's name at most.
 const NAME_BYTES_MAX: usize = 255;
 
-fn crowded<T>() -> Result<T, ObjectError> {
-    Err(ObjectError::Unavailable { reason: "the container is being changed by others".to_owned() })
+pub(crate) fn crowded<T>() -> Result<T, ObjectError> {
+    Err(ObjectError::Unavailable { reason: "the record is being changed by others".to_owned() })
 }
 
 /// What came of claiming a name.
@@ -448,6 +448,7 @@ impl ObjectStore {
             let change = |record: &mut ContainerRecord| {
                 record.versioning = versioning;
                 record.versioning_revision = ContainerRecord::THIS_REVISION;
+                Ok(())
             };
             let record = store.change_record(&account, &name, change).await?;
             store.switch_shards(&record).await
@@ -476,16 +477,40 @@ impl ObjectStore {
         name: &str,
         metadata: Vec<(String, String)>,
     ) -> Result<(), ObjectError> {
+        self.update_container_metadata(account, name, move |old| old.clone_from(&metadata)).await.map(|_| ())
+    }
+
+    /// Changes a container's metadata; as they are then. `change` is called again with what another writer left if one got in
+    /// between, so it must do no more than change what it is given.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchContainer`], [`ObjectError::MetadataTooLarge`].
+    pub async fn update_container_metadata<F>(
+        &self,
+        account: &str,
+        name: &str,
+        mut change: F,
+    ) -> Result<Vec<(String, String)>, ObjectError>
+    where
+        F: FnMut(&mut Vec<(String, String)>) + Send + 'static,
+    {
+        let (store, account, name) = (self.clone(), account.to_owned(), name.to_owned());
+        self.owned(async move {
+            let change = |record: &mut ContainerRecord| {
+                change(&mut record.metadata);
+                store.check_metadata(&record.metadata)
+            };
+            Ok(store.change_record(&account, &name, change).await?.metadata)
+        })
+        .await
+    }
+
+    pub(crate) fn check_metadata(&self, metadata: &[(String, String)]) -> Result<(), ObjectError> {
         let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > self.inner.config.attributes_bytes_max {
             return Err(ObjectError::MetadataTooLarge);
         }
-        let (store, account, name) = (self.clone(), account.to_owned(), name.to_owned());
-        self.owned(async move {
-            let change = |record: &mut ContainerRecord| record.metadata.clone_from(&metadata);
-            store.change_record(&account, &name, change).await.map(|_| ())
-        })
-        .await
+        Ok(())
     }
 
     /// Changes the record of a container in use; the record as written.
@@ -493,7 +518,7 @@ impl ObjectStore {
         &self,
         account: &str,
         name: &str,
-        change: impl Fn(&mut ContainerRecord),
+        mut change: impl FnMut(&mut ContainerRecord) -> Result<(), ObjectError> + Send,
     ) -> Result<ContainerRecord, ObjectError> {
         for _ in 0..ATTEMPTS {
             let record = self.fetch_record(account, name).await?;
@@ -502,7 +527,7 @@ impl ObjectStore {
                 return Err(ObjectError::NoSuchContainer);
             }
             let expect = record.revision;
-            change(&mut record);
+            change(&mut record)?;
             if let Some(revision) = self.swap_record(account, name, expect, Some(&record)).await? {
                 record.revision = revision;
                 if record.versioning_revision == ContainerRecord::THIS_REVISION {

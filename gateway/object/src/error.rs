@@ -36,6 +36,9 @@ pub enum ObjectError {
     /// The container still holds objects, versions or uploads.
     #[error("the container is not empty")]
     ContainerNotEmpty,
+    /// The account still has containers.
+    #[error("the account is not empty")]
+    AccountNotEmpty,
     /// A name that no container may have (empty, too long, NUL).
     #[error("this is no possible container name")]
     BadContainerName,
@@ -164,6 +167,7 @@ impl ObjectError {
             Self::ContainerTaken
             | Self::ContainerAlreadyYours
             | Self::ContainerNotEmpty
+            | Self::AccountNotEmpty
             | Self::PreconditionFailed
             | Self::NotModified { .. } => ErrorKind::Conflict,
             Self::BadContainerName

@@ -3,6 +3,7 @@
 //! [`ObjectStore`] is what the dialects use. Metadata are commands and queries of `ringfort-object-model`, sent to the slot
 //! that a key hashes to; large bodies are chunks. Both sides are reached through [`MetaPort`] and [`ChunkPort`].
 
+mod accounts;
 mod body;
 mod commit;
 mod containers;
@@ -10,22 +11,29 @@ mod copy;
 mod delete;
 mod error;
 mod hashing;
+mod lifecycle;
 mod list;
 pub mod memory;
 mod ports;
 mod put;
 mod read;
 mod reconcile;
+mod reverse;
 mod shards;
 mod split;
 mod store;
 #[cfg(test)]
 mod tests;
 mod types;
+mod update;
 mod uploads;
 
 pub use body::DigestMismatch;
 pub use error::{BodyError, ObjectError};
+pub use lifecycle::{
+    Expiration, LIFECYCLE_ENTRY, LifecycleFilter, LifecycleRule, LifecycleRules, LifecycleSubject,
+    NoncurrentExpiration, OBJECT_TAGS_HEADER, tags_of,
+};
 pub use list::{ListEntries, ListPage};
 pub use ports::{ChunkPort, MetaPort, PortError, PortFuture};
 pub use ringfort_object_model::{
@@ -33,9 +41,10 @@ pub use ringfort_object_model::{
 };
 pub use store::{ObjectStore, StoreConfig};
 pub use types::{
-    BodyStream, CompleteOptions, CompletePart, CondemnedBlob, ContainerInfo, ContainerPage, ContainerSummary,
-    CopyDone, CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions,
-    LateChecksums, ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPath,
-    ObjectReader, PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions,
+    AccountInfo, BodyStream, CompleteOptions, CompletePart, CondemnedBlob, ContainerEntry, ContainerInfo,
+    ContainerListRequest, ContainerListing, ContainerPage, ContainerStats, ContainerSummary, CopyDone,
+    CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions, LateChecksums,
+    ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPath, ObjectReader,
+    PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions, UpdateOptions,
     UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
 };

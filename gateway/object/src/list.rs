@@ -18,8 +18,8 @@ use std::sync::Arc;
 /// A page of a listing, kept as it came over the wire.
 #[derive(Clone, Debug, Default)]
 pub struct ListPage {
-    pages: Vec<Page>,
-    len: usize,
+    pub(crate) pages: Vec<Page>,
+    pub(crate) len: usize,
     /// There are more entries; go on with [`Self::next_marker`].
     pub truncated: bool,
     /// The last key or common prefix of a truncated page.
@@ -123,6 +123,9 @@ impl ObjectStore {
         container: &str,
         request: &ListRequest,
     ) -> Result<ListPage, ObjectError> {
+        if request.reverse {
+            return self.list_reverse(account, container, request).await;
+        }
         let range = KeyRange {
             prefix: &request.prefix,
             delimiter: &request.delimiter,

@@ -7,7 +7,7 @@ use crate::types::{ObjectBody, ObjectReader};
 use crate::{GetOptions, ObjectError, ObjectInfo, ObjectPath, ObjectStore, RangeSpec, ReadConditions};
 use bytes::Bytes;
 use futures_util::stream;
-use ringfort_core::{BlobId, HybridTime, Policy};
+use ringfort_core::{BlobId, Policy};
 use ringfort_object_model::{BlobRef, Body, Found, ManifestPage, Query, Version, decode_manifest};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -67,37 +67,21 @@ impl ObjectStore {
             })
             .await?;
         let found = decoded(Found::decode(&payload))?;
-        let modified = HybridTime(found.version.stamp);
-        let id = found.version.id();
         if found.version.marker {
+            let (version, modified) = (found.version.id(), found.version.modified());
             let latest = options.version.is_none();
-            return Err(ObjectError::DeleteMarker { version: id, modified, latest });
+            return Err(ObjectError::DeleteMarker { version, modified, latest });
         }
-        let attributes = attributes_of(&found.version)?;
+        let mut info = info_of(&found)?;
         if !found.version.visible(ringfort_runtime::wall_us() / 1_000_000) {
             return Err(ObjectError::NoSuchKey);
         }
         check_read(&options.conditions, &found.version)?;
-        let size = found.version.size;
-        let parts = match found.version.body {
-            Body::Manifest { parts, .. } => parts,
-            Body::Empty | Body::Inline(_) | Body::Chunks(_) => 0,
-        };
-        let range = match (options.part_number, options.range) {
+        let size = info.size;
+        info.range = match (options.part_number, options.range) {
             (Some(number), _) => self.part_range(at, &found.version, number).await?,
             (None, Some(range)) => resolve(range, size)?,
             (None, None) => 0..size,
-        };
-        let info = ObjectInfo {
-            size,
-            etag: found.version.etag,
-            modified,
-            version: id,
-            versioning: found.versioning,
-            latest: found.latest,
-            attributes,
-            parts,
-            range,
         };
         Ok(Opened { info, at, body: found.version.body, inline })
     }
@@ -194,8 +178,28 @@ fn index(offset: u64) -> Result<usize, ObjectError> {
     usize::try_from(offset).map_err(|_| ObjectError::internal("an offset beyond memory"))
 }
 
-fn check_read(conditions: &ReadConditions, version: &Version<'_>) -> Result<(), ObjectError> {
-    let modified = HybridTime(version.stamp);
+/// A version as its record tells, read as a whole.
+pub(crate) fn info_of(found: &Found<'_>) -> Result<ObjectInfo, ObjectError> {
+    let version = &found.version;
+    let parts = match version.body {
+        Body::Manifest { parts, .. } => parts,
+        Body::Empty | Body::Inline(_) | Body::Chunks(_) => 0,
+    };
+    Ok(ObjectInfo {
+        size: version.size,
+        etag: version.etag,
+        modified: version.modified(),
+        version: version.id(),
+        versioning: found.versioning,
+        latest: found.latest,
+        attributes: attributes_of(version)?,
+        parts,
+        range: 0..version.size,
+    })
+}
+
+pub(crate) fn check_read(conditions: &ReadConditions, version: &Version<'_>) -> Result<(), ObjectError> {
+    let modified = version.modified();
     let met = match (&conditions.if_match, conditions.if_unmodified_since) {
         (Some(wanted), _) => wanted.matches(&version.etag),
         (None, Some(since)) => modified.secs() <= since,

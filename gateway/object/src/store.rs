@@ -1,5 +1,6 @@
 //! The object store itself: what its operations share. The operations are in the modules beside this one, by resource.
 
+use crate::accounts::SharedTotals;
 use crate::hashing::HashLanes;
 use crate::{ChunkPort, MetaPort, ObjectError, PortError};
 use bytes::Bytes;
@@ -42,6 +43,10 @@ pub struct StoreConfig {
     pub moved_keys: u32,
     /// Bytes of an object's attributes at most.
     pub attributes_bytes_max: usize,
+    /// How long a day of lifecycle rules is; shorter for tests.
+    pub lifecycle_day: Duration,
+    /// How long the reconciler of lifecycle rules takes to go over all slots; it does not run if this is zero.
+    pub lifecycle_pass: Duration,
 }
 
 impl Default for StoreConfig {
@@ -58,6 +63,8 @@ impl Default for StoreConfig {
             shard_versions_max: 4_000_000,
             moved_keys: 256,
             attributes_bytes_max: 64 << 10,
+            lifecycle_day: Duration::from_secs(86_400),
+            lifecycle_pass: Duration::from_secs(3_600),
         }
     }
 }
@@ -77,6 +84,7 @@ pub(crate) struct Inner {
     /// Records of containers by account and name. One that is out of date is noticed by the shard it leads to, which is gone
     /// or sealed; see `containers.rs`.
     pub(crate) containers: Cache<String, Arc<ContainerRecord>>,
+    pub(crate) totals: Cache<String, Arc<SharedTotals>>,
     pub(crate) hashing: HashLanes,
     /// What is left of `ahead_bytes_max`, in units of [`AHEAD_UNIT`].
     ahead: Arc<Semaphore>,
@@ -146,13 +154,16 @@ impl ObjectStore {
         config: StoreConfig,
     ) -> Self {
         let containers = Cache::new(config.containers_cached);
+        let totals = Cache::new(config.containers_cached);
         let policies = policies.into_iter().map(Arc::new).collect();
         let splitting = tokio::sync::Mutex::new(());
         let ahead = Arc::new(Semaphore::new(config.ahead_bytes_max / AHEAD_UNIT));
         let hashing = HashLanes::new(tasks.clone());
-        let inner = Inner { meta, chunks, policies, tasks, config, containers, hashing, ahead, splitting };
+        let inner =
+            Inner { meta, chunks, policies, tasks, config, containers, totals, hashing, ahead, splitting };
         let store = Self { inner: Arc::new(inner) };
         store.start_reconcilers();
+        store.start_lifecycle();
         store
     }
 

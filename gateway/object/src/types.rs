@@ -94,6 +94,80 @@ pub struct ContainerPage {
     pub truncated: bool,
 }
 
+/// Which containers to list.
+#[derive(Clone, Debug, Default)]
+pub struct ContainerListRequest {
+    /// Only names that begin so.
+    pub prefix: String,
+    /// As in [`ListRequest::delimiter`].
+    pub delimiter: String,
+    /// Only names, and common prefixes, after this one.
+    pub marker: String,
+    /// Only names before this one; empty for no limit.
+    pub end_marker: String,
+    /// At most so many entries.
+    pub limit: u32,
+    /// As in [`ListRequest::reverse`].
+    pub reverse: bool,
+    /// Whether to count what each container holds.
+    pub stats: bool,
+}
+
+/// What a container holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainerStats {
+    /// Keys whose latest version is no delete marker.
+    pub objects: u64,
+    /// Bytes of all versions.
+    pub bytes: u64,
+}
+
+/// One entry of a listing of containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerEntry {
+    /// A container.
+    Container {
+        /// Its name.
+        name: String,
+        /// When it was created.
+        created: HybridTime,
+        /// When its metadata, versioning or index was changed last.
+        modified: HybridTime,
+        /// What it holds, if that was asked for.
+        stats: Option<ContainerStats>,
+    },
+    /// Names that begin so were rolled up.
+    CommonPrefix(String),
+}
+
+/// A page of containers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerListing {
+    /// In the order asked for.
+    pub entries: Vec<ContainerEntry>,
+    /// There are more: go on with `next_marker`.
+    pub truncated: bool,
+    /// The last name or common prefix of a truncated page.
+    pub next_marker: String,
+}
+
+/// An account as its records tell. One that was never used is there too, with nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Containers. Exact.
+    pub containers: u64,
+    /// Objects of all containers; may lag, see [`crate::ObjectStore::account`].
+    pub objects: u64,
+    /// Bytes of all containers; as `objects`.
+    pub bytes: u64,
+    /// Metadata of the account.
+    pub metadata: Vec<(String, String)>,
+    /// When it was used first, if that is known.
+    pub created: Option<HybridTime>,
+    /// When its metadata was changed last, if ever.
+    pub modified: Option<HybridTime>,
+}
+
 /// Checksums that are known only when the body has ended: the dialect keeps a clone and fills it in before its stream ends.
 #[derive(Clone, Debug, Default)]
 pub struct LateChecksums(Arc<Mutex<Vec<(String, String)>>>);
@@ -209,7 +283,7 @@ pub struct ObjectInfo {
     pub size: u64,
     /// Entity tag.
     pub etag: ETag,
-    /// When it was committed.
+    /// When it was modified: committed, or its attributes changed by an update with `touch`.
     pub modified: HybridTime,
     /// Which version it is.
     pub version: VersionId,
@@ -278,6 +352,17 @@ impl Stream for ObjectBody {
     }
 }
 
+/// How to change the attributes of an object in place.
+#[derive(Clone, Debug, Default)]
+pub struct UpdateOptions {
+    /// Of this version instead of the latest.
+    pub version: Option<VersionId>,
+    /// Whether it counts as a modification, so that `modified` becomes the time of the change.
+    pub touch: bool,
+    /// What must hold of the version when the change is made.
+    pub conditions: ReadConditions,
+}
+
 /// How to delete.
 #[derive(Clone, Debug, Default)]
 pub struct DeleteOptions {
@@ -342,6 +427,9 @@ pub struct ListRequest {
     pub end_marker: String,
     /// At most so many entries.
     pub limit: u32,
+    /// The last keys first. The markers change their sense: only keys (and common prefixes with any) before `marker`, and only
+    /// keys after `end_marker`.
+    pub reverse: bool,
 }
 
 /// One entry of a listing, borrowed from its page.

@@ -213,7 +213,8 @@ impl From<ObjectError> for SwiftError {
             | ObjectError::NoSuchUpload => Self::not_found(),
             ObjectError::ContainerTaken
             | ObjectError::ContainerAlreadyYours
-            | ObjectError::ContainerNotEmpty => StatusCode::CONFLICT.into(),
+            | ObjectError::ContainerNotEmpty
+            | ObjectError::AccountNotEmpty => StatusCode::CONFLICT.into(),
             ObjectError::PreconditionFailed => StatusCode::PRECONDITION_FAILED.into(),
             ObjectError::NotModified { .. } => StatusCode::NOT_MODIFIED.into(),
             ObjectError::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE.into(),

@@ -42,6 +42,12 @@ pub struct ContainerRecord {
 }
 
 impl ContainerRecord {
+    /// Whether it is there for clients.
+    #[must_use]
+    pub const fn in_use(&self) -> bool {
+        matches!(self.state, ContainerState::Live | ContainerState::Sealing(_))
+    }
+
     /// As `versioning_revision` of a record being written: the revision that the commit gives it.
     pub const THIS_REVISION: u64 = u64::MAX;
 

@@ -5,11 +5,12 @@
 
 use crate::record::{Front, UploadRecord};
 use crate::{
-    AliasRecord, BlobRecord, Command, ContainerRecord, Deleted, Found, MemorySlot, NewBody, ObjectModel,
-    Page, Part, PutObject, Query, ShardId, ShardRoot, Stored, Version, Versioning, WriteConditions,
-    decode_alias, decode_blobs, decode_condemned, decode_container, decode_containers, decode_expiring,
-    decode_extras, decode_flags, decode_manifest, decode_outbox, decode_references, decode_reply,
-    decode_stamp, decode_upload, encode_extras, keys,
+    AccountRecord, AliasRecord, BlobRecord, Command, ContainerRecord, Deleted, Found, MemorySlot, NewBody,
+    ObjectModel, Page, Part, PutObject, Query, ShardId, ShardRoot, Stored, Version, Versioning,
+    WriteConditions, decode_account, decode_alias, decode_blobs, decode_condemned, decode_container,
+    decode_container_items, decode_containers, decode_expiring, decode_extras, decode_flags, decode_manifest,
+    decode_marked, decode_outbox, decode_references, decode_reply, decode_stamp, decode_upload,
+    encode_extras, keys,
 };
 use bytes::Bytes;
 use ringfort_core::HybridTime;
@@ -48,6 +49,9 @@ pub fn records(bytes: &[u8]) {
     if let Some(alias) = AliasRecord::decode(bytes) {
         assert_eq!(AliasRecord::decode(&alias.encode()), Some(alias));
     }
+    if let Some(account) = AccountRecord::decode(bytes) {
+        assert_eq!(AccountRecord::decode(&account.encode()), Some(account));
+    }
     if let Some((name, rest)) = keys::unescape(bytes) {
         assert_eq!([keys::escaped(&name), rest.to_vec()].concat(), bytes, "an escaped name has one form");
     }
@@ -75,6 +79,7 @@ fn answer(payload: &[u8]) {
     let _ = (decode_upload(payload), decode_manifest(payload), decode_containers(payload));
     let _ = (decode_blobs(payload), decode_condemned(payload), decode_outbox(payload));
     let _ = (decode_expiring(payload), decode_references(payload));
+    let _ = (decode_account(payload), decode_container_items(payload), decode_marked(payload));
     if let Some(page) = Page::decode(Bytes::copy_from_slice(payload)) {
         let seen = page.entries().count();
         assert!(seen <= page.count as usize && seen <= payload.len());

@@ -4,6 +4,7 @@
 //! ```text
 //! 10 container name                        alias: which account holds the name cluster-wide
 //! 11 escaped(account) container name       container
+//! 12 account                               account: its metadata, and how many containers it has
 //! 20 root                                  shard root: seal, versioning, exact counters
 //! 21 root key                              current version of a key: what ordinary reads and listings see
 //! 22 root escaped(key) !stamp              older versions of a key, newest first
@@ -76,6 +77,7 @@ fn slot_of(hasher: &blake3::Hasher) -> SlotId {
 
 pub(crate) const ALIAS: u8 = 0x10;
 pub(crate) const CONTAINER: u8 = 0x11;
+pub(crate) const ACCOUNT: u8 = 0x12;
 pub(crate) const SHARD: u8 = 0x20;
 pub(crate) const CURRENT: u8 = 0x21;
 pub(crate) const OLDER: u8 = 0x22;
@@ -142,6 +144,10 @@ pub(crate) fn alias(name: &str) -> Vec<u8> {
 
 pub(crate) fn container(account: &str, name: &str) -> Vec<u8> {
     key(CONTAINER, &[&escaped(account.as_bytes()), name.as_bytes()])
+}
+
+pub(crate) fn account(account: &str) -> Vec<u8> {
+    key(ACCOUNT, &[account.as_bytes()])
 }
 
 pub(crate) fn shard(shard: ShardId) -> Vec<u8> {

@@ -3,6 +3,7 @@
 //! A gateway encodes a [`Command`] or a [`Query`], a metadata group applies or answers it by way of [`ObjectModel`], and the
 //! gateway decodes the reply. `keys.rs` says where records lie, `record.rs` what their bytes are.
 
+mod account;
 mod answer;
 mod apply;
 mod codec;
@@ -23,11 +24,13 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+pub use account::AccountRecord;
 pub use answer::{
-    CondemnedRecord, Expired, ManifestPage, OutboxEntry, decode_blobs, decode_condemned, decode_containers,
-    decode_expiring, decode_manifest, decode_outbox, decode_references, decode_tail, decode_upload,
+    CondemnedRecord, ContainerItem, ContainerItems, Expired, ManifestPage, MarkedContainers, OutboxEntry,
+    decode_blobs, decode_condemned, decode_container_items, decode_containers, decode_expiring,
+    decode_manifest, decode_marked, decode_outbox, decode_references, decode_tail, decode_upload,
 };
-pub use command::{Command, CompleteUpload, NewBody, PutObject};
+pub use command::{Command, CompleteUpload, NewBody, PutObject, Retired, SetAttributes};
 pub use container::{AliasRecord, ContainerRecord, ContainerState, ShardOf};
 pub use keys::{ShardId, account_slot, alias_slot};
 pub use memory::MemorySlot;
@@ -39,7 +42,8 @@ pub use page::{Page, PageEntries, PageEntry};
 pub use query::{KeyRange, Query};
 pub use record::{BlobRecord, BlobRef, Body, Part, Version, decode_extras, encode_extras};
 pub use reply::{
-    Deleted, Found, Refusal, Stored, decode_alias, decode_container, decode_flags, decode_reply, decode_stamp,
+    Deleted, Found, Refusal, Stored, decode_account, decode_alias, decode_container, decode_flags,
+    decode_reply, decode_stamp,
 };
 pub use shard::{ShardRange, ShardRoot};
 

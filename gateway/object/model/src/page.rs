@@ -6,11 +6,13 @@
 //! tail    resume:string (00 | 01 end:string next:varint)      where the shard ends, and the one that goes on
 //! entry   00 key:string fields                   object (fields as in a version record: stamp to content type)
 //!         01 prefix:string                       common prefix
-//!         02 flags key:string fields             version; flags: 1 delete marker, 2 null version, 4 latest
+//!         02 flags key:string [touched(8)] fields  version; flags: 1 delete marker, 2 null version, 4 latest, 8 touched
+//!         04 key:string touched(8) fields        object whose attributes were changed since
 //!         03 key:string upload(8)                upload
 //! ```
 
 use crate::codec::{Reader, Writer};
+use crate::record::{Front, bit};
 use crate::{ETag, VersionId, Versioning};
 use bytes::Bytes;
 use ringfort_core::HybridTime;
@@ -18,6 +20,7 @@ use ringfort_core::HybridTime;
 pub(crate) const MARKER: u8 = 1;
 pub(crate) const NULL: u8 = 2;
 pub(crate) const LATEST: u8 = 4;
+const TOUCHED: u8 = 8;
 
 const HEAD: usize = 14;
 
@@ -41,16 +44,22 @@ impl PageWriter {
         self.out.u8(kind)
     }
 
-    pub(crate) fn object(&mut self, key: &[u8], fields: &[u8]) {
-        self.begin(0).bytes(key).raw(fields);
+    pub(crate) fn object(&mut self, key: &[u8], front: &Front<'_>) {
+        match front.touched {
+            None => self.begin(0).bytes(key).raw(front.fields),
+            Some(touched) => self.begin(4).bytes(key).u64(touched).raw(front.fields),
+        };
     }
 
     pub(crate) fn prefix(&mut self, prefix: &[u8]) {
         self.begin(1).bytes(prefix);
     }
 
-    pub(crate) fn version(&mut self, flags: u8, key: &[u8], fields: &[u8]) {
-        self.begin(2).u8(flags).bytes(key).raw(fields);
+    pub(crate) fn version(&mut self, flags: u8, key: &[u8], front: &Front<'_>) {
+        match front.touched {
+            None => self.begin(2).u8(flags).bytes(key).raw(front.fields),
+            Some(touched) => self.begin(2).u8(flags | TOUCHED).bytes(key).u64(touched).raw(front.fields),
+        };
     }
 
     pub(crate) fn upload(&mut self, key: &[u8], upload: &[u8]) {
@@ -95,7 +104,7 @@ pub enum PageEntry<'a> {
         size: u64,
         /// Entity tag.
         etag: ETag,
-        /// When it was committed.
+        /// When it was modified.
         modified: HybridTime,
         /// MIME type; empty if none was given.
         content_type: &'a str,
@@ -166,15 +175,17 @@ pub struct PageEntries<'a> {
 impl<'a> PageEntries<'a> {
     fn read(&mut self) -> Option<PageEntry<'a>> {
         let kind = self.from.u8()?;
-        let flags = if kind == 2 { self.from.u8()? } else { LATEST };
+        let flags = if kind == 2 { self.from.u8()? } else { LATEST | bit(kind == 4, TOUCHED) };
         let key = self.from.str()?;
         match kind {
-            0 | 2 => {
-                let modified = HybridTime(self.from.u64()?);
+            0 | 2 | 4 => {
+                let touched = if flags & TOUCHED == 0 { None } else { Some(HybridTime(self.from.u64()?)) };
+                let stamp = HybridTime(self.from.u64()?);
+                let modified = touched.unwrap_or(stamp);
                 let md5 = self.from.array()?;
                 let size = self.from.varint()?;
                 let etag = ETag { md5, parts: self.from.varint_u32()? };
-                let version = if flags & NULL == 0 { VersionId::At(modified) } else { VersionId::Null };
+                let version = if flags & NULL == 0 { VersionId::At(stamp) } else { VersionId::Null };
                 let (latest, marker) = (flags & LATEST != 0, flags & MARKER != 0);
                 let content_type = self.from.str()?;
                 Some(PageEntry::Version { key, version, latest, marker, size, etag, modified, content_type })

@@ -176,6 +176,40 @@ pub enum Query<'a> {
         /// At most so many bytes, inline bodies included.
         bytes_max: u32,
     },
+    /// A page of objects, the last ones first; see [`crate::Page`].
+    ///
+    /// In the range, `marker` is above the keys shown, `end` below them, and `low` is where the shard above began: the shard
+    /// must reach up to there, or to the end of the range, or refuses with [`crate::Refusal::Above`]. The page names as its
+    /// `end` where the shard begins, if keys below that are in the range.
+    ListReverse {
+        /// The shard.
+        shard: ShardId,
+        /// Which keys.
+        range: KeyRange<'a>,
+    },
+    /// An account's record, if there is one; see [`crate::decode_account`].
+    Account {
+        /// The account.
+        account: &'a str,
+    },
+    /// A page of an account's containers as a listing of keys; see [`crate::decode_container_items`].
+    ContainerItems {
+        /// The account.
+        account: &'a str,
+        /// Which names. `resume`, `low` and `now` do not apply.
+        range: KeyRange<'a>,
+        /// The last ones first: `marker` is above the names shown, `end` below them.
+        reverse: bool,
+    },
+    /// The containers here, of all accounts, whose metadata have an entry of this name; see [`crate::decode_marked`].
+    Marked {
+        /// The entry's name.
+        entry: &'a str,
+        /// Go on after this account and container; empty for the first.
+        after: (&'a str, &'a str),
+        /// At most so many, and no more than a fixed number is looked at.
+        limit: u32,
+    },
 }
 
 fn put_shard(out: &mut Writer, shard: ShardId) {
@@ -218,6 +252,10 @@ impl<'a> Query<'a> {
             Self::Held { .. } => 16,
             Self::Tail { .. } => 17,
             Self::Export { .. } => 18,
+            Self::ListReverse { .. } => 19,
+            Self::Account { .. } => 20,
+            Self::ContainerItems { .. } => 21,
+            Self::Marked { .. } => 22,
         }
     }
 
@@ -232,7 +270,7 @@ impl<'a> Query<'a> {
                 put_version(&mut out, *version);
                 out.bool(*body);
             }
-            Self::List { shard, range } => {
+            Self::List { shard, range } | Self::ListReverse { shard, range } => {
                 put_shard(&mut out, *shard);
                 range.write(&mut out);
             }
@@ -260,7 +298,7 @@ impl<'a> Query<'a> {
             Self::Containers { account, prefix, marker, limit } => {
                 out.bytes(account.as_bytes()).bytes(prefix.as_bytes()).bytes(marker.as_bytes()).u32(*limit);
             }
-            Self::Alias { name } => {
+            Self::Account { account: name } | Self::Alias { name } => {
                 out.bytes(name.as_bytes());
             }
             Self::Shard { shard } => put_shard(&mut out, *shard),
@@ -289,6 +327,14 @@ impl<'a> Query<'a> {
                 put_at(&mut out, *shard, from);
                 out.u32(*bytes_max);
             }
+            Self::Marked { entry, after: (account, name), limit } => {
+                out.bytes(entry.as_bytes()).bytes(account.as_bytes()).bytes(name.as_bytes()).u32(*limit);
+            }
+            Self::ContainerItems { account, range, reverse } => {
+                out.bytes(account.as_bytes());
+                range.write(&mut out);
+                out.bool(*reverse);
+            }
         }
         out.0
     }
@@ -299,7 +345,7 @@ impl<'a> Query<'a> {
         let [number, FORMAT, rest @ ..] = bytes else { return None };
         let mut from = Reader(rest);
         let query = match number {
-            1..=6 | 10 | 17 | 18 => Self::read_shard(*number, &mut from)?,
+            1..=6 | 10 | 17..=19 => Self::read_shard(*number, &mut from)?,
             7 => Self::Container { account: from.str()?, name: from.str()? },
             8 => {
                 let (account, prefix, marker) = (from.str()?, from.str()?, from.str()?);
@@ -315,6 +361,15 @@ impl<'a> Query<'a> {
                 Self::Referrers { after, limit: from.u32()? }
             }
             16 => Self::Held { referrer: from.blob()? },
+            20 => Self::Account { account: from.str()? },
+            21 => {
+                let (account, range) = (from.str()?, KeyRange::read(&mut from)?);
+                Self::ContainerItems { account, range, reverse: from.bool()? }
+            }
+            22 => {
+                let (entry, after) = (from.str()?, (from.str()?, from.str()?));
+                Self::Marked { entry, after, limit: from.u32()? }
+            }
             _ => return None,
         };
         from.end(query)
@@ -341,6 +396,7 @@ impl<'a> Query<'a> {
             10 => Self::Shard { shard },
             17 => Self::Tail { shard, keys: from.u32()? },
             18 => Self::Export { shard, from: from.str()?, bytes_max: from.u32()? },
+            19 => Self::ListReverse { shard, range: KeyRange::read(from)? },
             _ => return None,
         })
     }

@@ -1,9 +1,9 @@
 //! The records and their bytes, format version 1 (the first byte of each). See `keys.rs` for where they lie.
 //!
 //! ```text
-//! version   01 flags stamp(8) md5(16) size:varint parts:varint content_type:string body [null_at(8)] extras...
+//! version   01 flags stamp(8) md5(16) size:varint parts:varint content_type:string [touched(8)] body [null_at(8)] extras...
 //!           flags: 1 delete marker, 2 null version, 4 older versions exist, 8 null_at follows, 16 has a content type,
-//!           32 has an expiry
+//!           32 has an expiry, 64 touched follows
 //! body      00 | 01 blob(16) | 02 blob_ref | 03 manifest(8) parts:varint
 //! blob_ref  blob(16) policy:varint chunk_bytes:varint (00 | 01 referrer(16))
 //! extras    headers:pairs metadata:pairs checksums:pairs expires:varint      (empty when all are empty)
@@ -18,6 +18,7 @@
 //! upload    01 content_type:string has_type extras...
 //! container 01 state token(8) incarnation(8) created(8) revision(8) versioning policy:varint shards metadata:pairs
 //! alias     01 revision(8) incarnation(8) account:string
+//! account   01 created(8) revision(8) containers:varint metadata:pairs
 //! ```
 
 use crate::codec::{Reader, Writer};
@@ -32,6 +33,7 @@ const OLDER: u8 = 4;
 const NULL_AT: u8 = 8;
 const TYPED: u8 = 16;
 const EXPIRES: u8 = 32;
+const TOUCHED: u8 = 64;
 
 impl Versioning {
     pub(crate) const fn code(self) -> u8 {
@@ -146,6 +148,8 @@ pub struct Version<'a> {
     pub body: Body,
     /// Headers, metadata, checksums and expiry, as [`encode_extras`] makes them.
     pub extras: &'a [u8],
+    /// When its attributes were changed last, if that counts as a modification.
+    pub touched: Option<u64>,
     /// Of a current version: the key has older ones.
     pub(crate) older: bool,
     /// Of a current version that is not the null version: stamp of the null version among the older ones.
@@ -159,6 +163,25 @@ impl<'a> Version<'a> {
         if self.null { VersionId::Null } else { VersionId::At(HybridTime(self.stamp)) }
     }
 
+    /// When it was last modified: its bytes by its commit, or its attributes in place.
+    #[must_use]
+    pub fn modified(&self) -> HybridTime {
+        HybridTime(self.touched.unwrap_or(self.stamp))
+    }
+
+    /// Names its attributes as they are, for a compare-and-set.
+    #[must_use]
+    pub fn mark(&self) -> [u8; 16] {
+        let mut hasher = blake3::Hasher::new();
+        let content_type = self.content_type.unwrap_or_default();
+        hasher.update(&[u8::from(self.content_type.is_some())]);
+        hasher.update(&(content_type.len() as u64).to_be_bytes());
+        hasher.update(content_type.as_bytes()).update(self.extras);
+        let mut mark = [0; 16];
+        mark.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        mark
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(96 + self.extras.len());
         let flags = bit(self.marker, MARKER)
@@ -166,10 +189,14 @@ impl<'a> Version<'a> {
             | bit(self.older, OLDER)
             | bit(self.null_at.is_some(), NULL_AT)
             | bit(self.content_type.is_some(), TYPED)
-            | bit(self.expires_at().is_some(), EXPIRES);
+            | bit(self.expires_at().is_some(), EXPIRES)
+            | bit(self.touched.is_some(), TOUCHED);
         out.u8(FORMAT).u8(flags).u64(self.stamp).raw(&self.etag.md5);
         out.varint(self.size).varint(u64::from(self.etag.parts));
         out.bytes(self.content_type.unwrap_or_default().as_bytes());
+        if let Some(stamp) = self.touched {
+            out.u64(stamp);
+        }
         self.body.write(&mut out);
         if let Some(stamp) = self.null_at {
             out.u64(stamp);
@@ -185,6 +212,7 @@ impl<'a> Version<'a> {
         let size = from.varint()?;
         let etag = ETag { md5, parts: from.varint_u32()? };
         let content_type = from.str()?;
+        let touched = if flags & TOUCHED == 0 { None } else { Some(from.u64()?) };
         let body = Body::read(&mut from)?;
         let null_at = if flags & NULL_AT == 0 { None } else { Some(from.u64()?) };
         Some(Self {
@@ -196,6 +224,7 @@ impl<'a> Version<'a> {
             content_type: (flags & TYPED != 0).then_some(content_type),
             body,
             extras: from.0,
+            touched,
             older: flags & OLDER != 0,
             null_at,
         })
@@ -230,6 +259,8 @@ fn open(bytes: &[u8]) -> Option<(u8, Reader<'_>)> {
 pub(crate) struct Front<'a> {
     pub(crate) flags: u8,
     pub(crate) fields: &'a [u8],
+    /// When its attributes were changed last, if that counts as a modification.
+    pub(crate) touched: Option<u64>,
 }
 
 impl<'a> Front<'a> {
@@ -240,7 +271,9 @@ impl<'a> Front<'a> {
         rest.varint()?;
         rest.varint_u32()?;
         rest.str()?;
-        Some(Self { flags, fields: &from.0[..from.0.len() - rest.0.len()] })
+        let fields = &from.0[..from.0.len() - rest.0.len()];
+        let touched = if flags & TOUCHED == 0 { None } else { Some(rest.u64()?) };
+        Some(Self { flags, fields, touched })
     }
 
     pub(crate) const fn marker(&self) -> bool {

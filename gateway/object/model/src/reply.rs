@@ -1,5 +1,6 @@
 //! What commands and queries answer: a status byte, and what belongs to it.
 
+use crate::account::AccountRecord;
 use crate::codec::{Reader, Writer};
 use crate::container::{AliasRecord, ContainerRecord};
 use crate::shard::ShardRoot;
@@ -238,6 +239,11 @@ pub fn decode_container(payload: &[u8]) -> Option<Option<ContainerRecord>> {
 /// An optional record in a payload: absent if the payload is empty.
 pub fn decode_alias(payload: &[u8]) -> Option<Option<AliasRecord>> {
     if payload.is_empty() { Some(None) } else { AliasRecord::decode(payload).map(Some) }
+}
+
+/// An optional record in a payload: absent if the payload is empty.
+pub fn decode_account(payload: &[u8]) -> Option<Option<AccountRecord>> {
+    if payload.is_empty() { Some(None) } else { AccountRecord::decode(payload).map(Some) }
 }
 
 /// A version that was found.

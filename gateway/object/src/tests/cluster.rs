@@ -21,6 +21,7 @@ pub(super) fn config() -> StoreConfig {
         read_bytes: 4096,
         reconcile_pause: Duration::ZERO,
         collect_after: Duration::ZERO,
+        lifecycle_pass: Duration::ZERO,
         ..StoreConfig::default()
     }
 }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
+mod accounts;
 mod cluster;
 mod containers;
+mod lifecycle;
 mod objects;
 mod split;
+mod update;
 mod uploads;
 mod versions;
 

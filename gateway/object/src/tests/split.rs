@@ -43,6 +43,48 @@ async fn names(world: &World, limit: u32, delimiter: &str) -> Vec<String> {
     }
 }
 
+async fn names_reverse(world: &World, limit: u32, delimiter: &str) -> Vec<String> {
+    let delimiter = delimiter.to_owned();
+    let mut request = ListRequest { limit, delimiter, reverse: true, ..ListRequest::default() };
+    let mut seen = Vec::new();
+    loop {
+        let page = world.store.list("acct", "box", &request).await.unwrap();
+        assert!(page.len() <= limit as usize);
+        seen.extend(page.entries().map(|entry| match entry {
+            ListEntry::Object(object) => object.key.to_owned(),
+            ListEntry::CommonPrefix(prefix) => prefix.to_owned(),
+        }));
+        if !page.truncated {
+            return seen;
+        }
+        request.marker = page.next_marker;
+    }
+}
+
+#[tokio::test]
+async fn listings_backward_over_many_shards() {
+    let world = World::with(by_hand());
+    make_box(&world.store).await;
+    // The other store's record stays behind.
+    let behind = World { store: world.other_store(), ..World::new() };
+    assert!(names_reverse(&behind, 5, "").await.is_empty());
+    for number in 0..60 {
+        put(&world.store, &format!("{:02}/{}", number / 3, number % 3), b"x").await;
+    }
+    split_all(&world).await;
+    assert!(shards(&world).await > 4);
+    for world in [&world, &behind] {
+        for delimiter in ["", "/"] {
+            for limit in [1, 2, 7, 100] {
+                let mut forward = names(world, limit, delimiter).await;
+                forward.reverse();
+                assert_eq!(names_reverse(world, limit, delimiter).await, forward, "{limit} {delimiter}");
+                assert_eq!(forward.len(), if delimiter.is_empty() { 60 } else { 20 });
+            }
+        }
+    }
+}
+
 async fn shards(world: &World) -> usize {
     world.store.fetch_record("acct", "box").await.unwrap().unwrap().shards.len()
 }

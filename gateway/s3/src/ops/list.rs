@@ -71,6 +71,7 @@ fn request_of(call: &Call, marker: String) -> Result<ListRequest, S3Error> {
         marker,
         end_marker: String::new(),
         limit: page_limit(&call.query, "max-keys")?,
+        reverse: false,
     })
 }
 

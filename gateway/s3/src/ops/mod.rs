@@ -168,7 +168,7 @@ fn refusal(error: ObjectError, call: &Call) -> S3Error {
         ObjectError::ContainerAlreadyYours => {
             S3Error::from(ErrorCode::BucketAlreadyOwnedByYou).detail("BucketName", &call.bucket)
         }
-        ObjectError::ContainerNotEmpty => {
+        ObjectError::ContainerNotEmpty | ObjectError::AccountNotEmpty => {
             S3Error::from(ErrorCode::BucketNotEmpty).detail("BucketName", &call.bucket)
         }
         ObjectError::BadContainerName => ErrorCode::InvalidBucketName.into(),

@@ -122,6 +122,7 @@ impl SwiftGateway {
                 marker: marker.clone(),
                 end_marker: end.clone(),
                 limit: left.min(PAGE),
+                reverse: false,
             };
             let page = self.inner.objects.list(account, container, &request).await?;
             for entry in page.entries() {

@@ -9,7 +9,7 @@ use ringfort_storage_api::SlotView;
 use std::ops::ControlFlow;
 
 /// Delete markers stepped over before a page is handed out as it is.
-const SKIPPED_MAX: u32 = 4096;
+pub(super) const SKIPPED_MAX: u32 = 4096;
 /// Entries of one page at most.
 pub(super) const LIMIT_MAX: u32 = 10_000;
 /// Length of what precedes the name in a key of the current table.
@@ -127,7 +127,7 @@ pub(super) fn list(view: &dyn SlotView, shard: ShardId, range: &KeyRange<'_>) ->
                 ControlFlow::Continue(Some(keys::after_prefix(&key[..NAME_AT + rolled.len()])))
             }
             None => {
-                page.object(name.as_bytes(), front.fields);
+                page.object(name.as_bytes(), &front);
                 ControlFlow::Continue(None)
             }
         }
@@ -136,7 +136,7 @@ pub(super) fn list(view: &dyn SlotView, shard: ShardId, range: &KeyRange<'_>) ->
 }
 
 /// Whether a version has expired by `now`.
-fn is_over(record: &[u8], now: u64) -> bool {
+pub(super) fn is_over(record: &[u8], now: u64) -> bool {
     let expires_at = Version::decode(record).and_then(|version| version.expires_at());
     expires_at.is_some_and(|at| at <= now)
 }

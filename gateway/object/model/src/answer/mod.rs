@@ -1,10 +1,14 @@
 //! Answering queries.
 
 mod blobs;
+mod containers;
 mod list;
+mod marked;
 mod moving;
 mod objects;
+mod reverse;
 mod versions;
+mod walk;
 
 use crate::shard::ShardRoot;
 use crate::{Query, Refusal, ShardId, keys, reply};
@@ -13,6 +17,9 @@ use ringfort_storage_api::{QueryReply, SlotView};
 
 pub use blobs::{CondemnedRecord, Expired, OutboxEntry};
 pub use blobs::{decode_blobs, decode_condemned, decode_expiring, decode_outbox, decode_references};
+pub(crate) use containers::count_containers;
+pub use containers::{ContainerItem, ContainerItems, decode_container_items};
+pub use marked::{MarkedContainers, decode_marked};
 pub use moving::decode_tail;
 pub(crate) use moving::held;
 pub use objects::{ManifestPage, decode_containers, decode_manifest, decode_upload};
@@ -59,6 +66,12 @@ fn run(view: &dyn SlotView, query: &Query<'_>) -> Answer {
         Query::Referrers { after, limit } => blobs::referrers(view, after, limit),
         Query::Tail { shard, keys } => moving::tail(view, shard, keys)?,
         Query::Export { shard, from, bytes_max } => moving::export(view, shard, from, bytes_max)?,
+        Query::Marked { entry, after, limit } => marked::marked(view, entry, after, limit)?,
+        Query::ListReverse { shard, range } => reverse::list(view, shard, &range)?,
+        Query::Account { account } => containers::account(view, account)?,
+        Query::ContainerItems { account, range, reverse } => {
+            containers::items(view, account, &range, reverse)?
+        }
         Query::Held { referrer } => vec![u8::from(view.get(&keys::held(referrer)).is_some())],
     };
     Ok((payload, None))

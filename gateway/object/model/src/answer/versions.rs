@@ -80,7 +80,7 @@ impl Gather<'_> {
             return;
         };
         if before.is_none() && !self.full() {
-            self.page.version(flags(&front) | LATEST, name, front.fields);
+            self.page.version(flags(&front) | LATEST, name, &front);
         }
         if self.truncated || !front.older() {
             return;
@@ -102,7 +102,7 @@ impl Gather<'_> {
                 return ControlFlow::Break(());
             }
             match Front::read(value) {
-                Some(front) => self.page.version(flags(&front), name, front.fields),
+                Some(front) => self.page.version(flags(&front), name, &front),
                 None => self.damaged = true,
             }
             if self.damaged { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -8,7 +8,7 @@ use crate::{Refusal, ShardId, Versioning, keys};
 use ringfort_core::HybridTime;
 
 impl Apply<'_> {
-    fn revision(&self) -> Vec<u8> {
+    pub(super) fn revision(&self) -> Vec<u8> {
         let mut out = Writer::with_capacity(8);
         out.u64(self.stamp);
         out.0
@@ -22,13 +22,13 @@ impl Apply<'_> {
         record: Option<ContainerRecord>,
     ) -> Done {
         let at = keys::container(account, name);
-        let found = match self.tx.get(&at) {
-            None => 0,
-            Some(bytes) => ContainerRecord::decode(&bytes).ok_or(Refusal::Damaged)?.revision,
-        };
-        if found != expect {
+        let found = self.tx.get(&at);
+        let found = found.map(|bytes| ContainerRecord::decode(&bytes).ok_or(Refusal::Damaged)).transpose()?;
+        if found.as_ref().map_or(0, |found| found.revision) != expect {
             return Err(Refusal::Changed);
         }
+        let in_use = |record: &Option<ContainerRecord>| record.as_ref().is_some_and(ContainerRecord::in_use);
+        self.count_container(account, in_use(&found), in_use(&record))?;
         match record {
             None => self.tx.delete(&at),
             Some(mut record) => {

@@ -1,6 +1,7 @@
 //! Deleting versions.
 
 use super::{Apply, Done, decode_current};
+use crate::command::Retired;
 use crate::record::{Body, Version};
 use crate::reply::Deleted;
 use crate::shard::ShardRoot;
@@ -75,6 +76,43 @@ impl Apply<'_> {
         Ok(deleted.encode())
     }
 
+    pub(super) fn retire(
+        &mut self,
+        shard: ShardId,
+        key: &str,
+        id: VersionId,
+        modified: u64,
+        what: Retired,
+    ) -> Done {
+        let mut root = self.open_shard(shard, key)?;
+        let gone = Deleted { existed: false, marker: false, version: Some(id) };
+        let bytes = self.current(shard, key);
+        let Some(current) = decode_current(bytes.as_ref())? else { return Ok(gone.encode()) };
+        let is = |version: &Version<'_>| version.id() == id && version.modified().0 == modified;
+        let unconditional = WriteConditions::default();
+        let deleted = match what {
+            Retired::Latest if is(&current) && !current.marker => {
+                self.delete_latest(shard, key, &mut root, bytes.as_ref().zip(Some(current)))?
+            }
+            Retired::LoneMarker if is(&current) && current.marker && !current.older => {
+                self.delete_at(shard, key, &mut root, &current, &Place::Current, &unconditional)?
+            }
+            Retired::Noncurrent => match self.place_of(shard, key, &current, id) {
+                Some(place @ Place::Older(stamp)) => {
+                    let older = self.tx.get(&keys::older(shard, key.as_bytes(), stamp));
+                    if !decode_current(older.as_ref())?.is_some_and(|version| is(&version)) {
+                        return Ok(gone.encode());
+                    }
+                    self.delete_at(shard, key, &mut root, &current, &place, &unconditional)?
+                }
+                _ => return Ok(gone.encode()),
+            },
+            Retired::Latest | Retired::LoneMarker => return Ok(gone.encode()),
+        };
+        self.save_shard(shard, &root);
+        Ok(deleted.encode())
+    }
+
     fn delete_latest(
         &mut self,
         shard: ShardId,
@@ -103,6 +141,7 @@ impl Apply<'_> {
             content_type: None,
             body: Body::Empty,
             extras: &[],
+            touched: None,
             older: false,
             null_at: None,
         };

@@ -1,6 +1,8 @@
 //! Applying commands. Each checks everything first and writes only when nothing can refuse any more, so that a refused
 //! command leaves no trace.
 
+mod accounts;
+mod attributes;
 mod blobs;
 mod containers;
 mod delete;
@@ -82,6 +84,11 @@ impl Apply<'_> {
             Command::AddBlob { blob, policy, chunk_bytes, size, referrer } => {
                 self.add_blob(blob, policy, chunk_bytes, size, referrer)
             }
+            Command::Retire { shard, key, version, modified, what } => {
+                self.retire(shard, key, version, modified, what)
+            }
+            Command::SetAttributes(set) => self.set_attributes(&set),
+            Command::SetAccount { account, expect, metadata } => self.set_account(account, expect, metadata),
         }
     }
 

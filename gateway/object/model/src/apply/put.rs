@@ -26,6 +26,7 @@ impl Apply<'_> {
             content_type: put.content_type,
             body: self.take_body(&put, stamp),
             extras: put.extras,
+            touched: None,
             older: false,
             null_at: None,
         };

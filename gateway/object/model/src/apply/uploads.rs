@@ -80,6 +80,7 @@ impl Apply<'_> {
             content_type: record.content_type,
             body: Body::Manifest { id: upload, parts: u32::try_from(parts.len()).unwrap_or(u32::MAX) },
             extras: &extras,
+            touched: None,
             older: false,
             null_at: None,
         };

@@ -3,9 +3,9 @@
 use crate::ShardRoot;
 use crate::record::{Body, Version};
 use crate::{
-    AliasRecord, Attributes, BlobRecord, BlobRef, Command, CompleteUpload, ContainerRecord, ContainerState,
-    ETag, ETagMatch, MovedRecord, NewBody, Part, PutObject, ShardId, ShardRange, VersionId, Versioning,
-    WriteConditions, decode_extras, encode_extras, keys,
+    AccountRecord, AliasRecord, Attributes, BlobRecord, BlobRef, Command, CompleteUpload, ContainerRecord,
+    ContainerState, ETag, ETagMatch, MovedRecord, NewBody, Part, PutObject, Retired, SetAttributes, ShardId,
+    ShardRange, VersionId, Versioning, WriteConditions, decode_extras, encode_extras, keys,
 };
 use ringfort_core::{BlobId, HybridTime, SessionId, SlotId};
 use std::fmt::Write;
@@ -31,6 +31,7 @@ fn version(body: Body, extras: &[u8]) -> Version<'_> {
         content_type: Some("application/octet-stream"),
         body,
         extras,
+        touched: None,
         older: false,
         null_at: None,
     }
@@ -59,6 +60,7 @@ fn records_are_frozen() {
         version(Body::Inline(blob()), &[]),
         Version { older: true, null: false, null_at: Some(5), ..version(Body::Chunks(blob_ref), &extras) },
         version(Body::Manifest { id: 9, parts: 10_000 }, &[]),
+        Version { touched: Some(7), null_at: Some(5), ..version(Body::Chunks(blob_ref), &extras) },
     ];
     let mut all = String::new();
     for version in &versions {
@@ -108,6 +110,10 @@ fn records_are_frozen() {
     let alias = AliasRecord { revision: 1, incarnation: 2, account: "acct".into() };
     assert_eq!(AliasRecord::decode(&alias.encode()), Some(alias.clone()));
     all += &format!("alias     {}\n", hex(&alias.encode()));
+    let metadata = vec![("k".into(), "v".into())];
+    let account = AccountRecord { created: HybridTime(1), revision: 2, containers: 300, metadata };
+    assert_eq!(AccountRecord::decode(&account.encode()), Some(account.clone()));
+    all += &format!("account   {}\n", hex(&account.encode()));
     for command in commands() {
         let bytes = command.encode();
         assert_eq!(Command::decode(&bytes).as_ref(), Some(&command));
@@ -142,7 +148,7 @@ fn records_are_frozen() {
             keys::container("a", "c"),
             keys::alias("c"),
         ])
-        .chain([keys::shard(SHARD)])
+        .chain([keys::shard(SHARD), keys::account("a")])
     {
         all += &format!("key       {}\n", hex(&key));
     }
@@ -226,6 +232,18 @@ fn commands() -> Vec<Command<'static>> {
         Command::Cut { shard, token, next: 4 },
         Command::Serve { shard, begin: key },
         Command::AddBlob { blob: blob(), policy: 1, chunk_bytes: 2, size: 3, referrer: blob() },
+        Command::SetAttributes(SetAttributes {
+            shard,
+            key,
+            stamp: 4,
+            expect: [5; 16],
+            touch: true,
+            content_type: Some("t"),
+            extras: b"x",
+        }),
+        Command::SetAccount { account: "a", expect: 1, metadata: Some(vec![("k".into(), "v".into())]) },
+        Command::SetAccount { account: "a", expect: 1, metadata: None },
+        Command::Retire { shard, key, version: VersionId::Null, modified: 7, what: Retired::Noncurrent },
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use super::pair::{Pair, TAKER};
 use super::world::rolled_up;
-use crate::{KeyRange, Page, PageEntry, Query, ShardId, VersionId};
+use crate::{KeyRange, Page, PageEntry, Query, Refusal, ShardId, VersionId};
 
 /// Which listing, and where within the marker it goes on.
 #[derive(Clone, Copy)]
@@ -66,6 +66,47 @@ impl Pair {
         assert_eq!((shown.collect(), truncated), expected, "{range:?}");
     }
 
+    /// From the last shard down, as the object layer does; the first one says that it does not reach that far.
+    pub(super) fn list_reverse(&self, container: usize, range: KeyRange<'_>) {
+        let (mut pages, mut left, mut high) = (Vec::<Page>::new(), range.limit, String::new());
+        let mut place = container;
+        let truncated = loop {
+            let last = pages.iter().rev().find_map(Page::last);
+            let marker = match last {
+                None => range.marker,
+                Some(PageEntry::CommonPrefix(key) | PageEntry::Version { key, .. }) => key,
+                Some(PageEntry::Upload { .. }) => panic!("an upload among objects"),
+            };
+            let (shard, range) = (self.shards[place], KeyRange { limit: left, low: &high, marker, ..range });
+            let page = match self.ask(place, &Query::ListReverse { shard, range }) {
+                Err(Refusal::Above { next }) => {
+                    assert_eq!((place, ShardId { number: next, ..shard }), (0, self.shards[TAKER]));
+                    place = TAKER;
+                    continue;
+                }
+                answer => Page::decode(answer.unwrap().into()).unwrap(),
+            };
+            assert_eq!(page.last(), page.entries().last());
+            left -= page.count;
+            let (truncated, begin) = (page.truncated, page.end.clone());
+            pages.push(page);
+            match begin {
+                Some((begin, number)) if !truncated => {
+                    assert_eq!((place, number, Some(&begin)), (TAKER, 1, self.boundary.as_ref()));
+                    (place, high) = (0, begin);
+                }
+                _ => break truncated,
+            }
+        };
+        let shown = pages.iter().flat_map(Page::entries).map(|entry| match entry {
+            PageEntry::Version { key, .. } => (key.to_owned(), false),
+            PageEntry::CommonPrefix(prefix) => (prefix.to_owned(), true),
+            PageEntry::Upload { .. } => panic!("an upload among objects"),
+        });
+        let expected = self.world.shards[container].list_reverse(&range);
+        assert_eq!((shown.collect(), truncated), expected, "{range:?}");
+    }
+
     pub(super) fn list_uploads(&self, container: usize, range: KeyRange<'_>, skip: usize) {
         let all: Vec<_> = self.world.shards[container].uploads.keys().cloned().collect();
         // Go on after one of the uploads, or after a key.
@@ -120,7 +161,7 @@ impl Pair {
             .iter()
             .flat_map(|(key, versions)| {
                 let all = versions.iter().enumerate();
-                all.map(|(i, v)| (key.clone(), v.stamp, v.null, v.marker, i == 0, v.size))
+                all.map(|(i, v)| (key.clone(), v.modified(), v.null, v.marker, i == 0, v.size))
             })
             .collect();
         assert_eq!(seen, expected);

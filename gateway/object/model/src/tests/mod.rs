@@ -2,6 +2,8 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of tests are small")]
 
+mod accounts;
+mod attributes;
 mod blobs;
 mod golden;
 mod listing;
@@ -9,6 +11,7 @@ mod moving;
 mod objects;
 mod pair;
 mod reference;
+mod retire;
 mod total;
 mod uploads;
 mod world;

@@ -261,7 +261,18 @@ impl Pair {
 pub(super) fn plain(etag: ETag) -> Ver {
     let (stamp, size) = (0, 0);
     let blobs: Vec<(BlobId, BlobId)> = Vec::new();
-    Ver { stamp, null: false, marker: false, size, etag, expires: None, inline: None, blobs }
+    Ver {
+        stamp,
+        null: false,
+        marker: false,
+        size,
+        etag,
+        expires: None,
+        touched: None,
+        extras: None,
+        inline: None,
+        blobs,
+    }
 }
 
 /// Key number `index`; the empty one beyond the last.

@@ -220,6 +220,8 @@ impl Pair {
                     (ver.stamp, ver.null, ver.marker, ver.size, ver.etag, true)
                 );
                 assert_eq!(version.visible(self.clock), ver.visible(self.clock));
+                assert_eq!(version.modified().0, ver.modified());
+                assert!(ver.extras.as_ref().is_none_or(|extras| extras == version.extras));
             }
             (got, expected) => panic!("{got:?} for {expected:?}"),
         }

@@ -12,7 +12,9 @@ enum Op {
     PutFromElsewhere { at: usize, key: usize },
     Delete { at: usize, key: usize, guards: (Guard, Guard) },
     DeleteVersion { at: usize, key: usize, index: usize, guards: (Guard, Guard) },
+    Retire { at: usize, key: usize, index: usize, what: usize, stale: bool },
     SetVersioning { at: usize, to: Versioning },
+    SetAttributes { at: usize, key: usize, index: usize, touch: bool, life: Option<u64> },
     Copy { from: (usize, usize), to: (usize, usize) },
     Expire,
     Deliver { twice: bool },
@@ -26,6 +28,7 @@ enum Op {
     Abort { upload: usize },
     Move { keys: u32, death: Death },
     List { at: usize, range: Listed },
+    ListReverse { at: usize, range: Listed },
     ListUploads { at: usize, range: Listed, skip: usize },
     Versions { at: usize, limit: u32 },
 }
@@ -79,7 +82,13 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (place.clone(), guards()).prop_map(|((at, key), guards)| Op::Delete { at, key, guards }),
         4 => (place.clone(), 0..4_usize, guards())
             .prop_map(|((at, key), index, guards)| Op::DeleteVersion { at, key, index, guards }),
+        4 => (place.clone(), 0..3_usize, 0..3_usize, prop::bool::weighted(0.2)).prop_map(
+            |((at, key), index, what, stale)| Op::Retire { at, key, index, what, stale }
+        ),
         2 => (at.clone(), to).prop_map(|(at, to)| Op::SetVersioning { at, to }),
+        3 => (place.clone(), 0..3_usize, any::<bool>(), prop::option::weighted(0.3, 0..60_u64)).prop_map(
+            |((at, key), index, touch, life)| Op::SetAttributes { at, key, index, touch, life }
+        ),
         4 => (place.clone(), place.clone()).prop_map(|(from, to)| Op::Copy { from, to }),
         1 => Just(Op::Expire),
     ];
@@ -102,10 +111,11 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     let lists = prop_oneof![
         3 => (at.clone(), listed()).prop_map(|(at, range)| Op::List { at, range }),
+        3 => (at.clone(), listed()).prop_map(|(at, range)| Op::ListReverse { at, range }),
         2 => (at.clone(), listed(), 0..4_usize).prop_map(|(at, range, skip)| Op::ListUploads { at, range, skip }),
         2 => (at, 1..5_u32).prop_map(|(at, limit)| Op::Versions { at, limit }),
     ];
-    prop_oneof![27 => objects, 6 => blobs, 11 => uploads, 7 => lists]
+    prop_oneof![34 => objects, 6 => blobs, 11 => uploads, 10 => lists]
 }
 
 impl Pair {
@@ -115,7 +125,11 @@ impl Pair {
             Op::PutFromElsewhere { at, key } => self.put_from_elsewhere(at, KEYS[key]),
             Op::Delete { at, key, guards } => self.delete(at, KEYS[key], guards),
             Op::DeleteVersion { at, key, index, guards } => self.delete_version(at, KEYS[key], index, guards),
+            Op::Retire { at, key, index, what, stale } => self.retire(at, KEYS[key], index, what, stale),
             Op::SetVersioning { at, to } => self.switch(at, to),
+            Op::SetAttributes { at, key, index, touch, life } => {
+                self.set_attributes(at, KEYS[key], index, touch, life);
+            }
             Op::Copy { from, to } => self.copy((from.0, KEYS[from.1]), (to.0, KEYS[to.1])),
             Op::Expire => self.expire(),
             Op::Deliver { twice } => self.deliver(twice),
@@ -129,6 +143,7 @@ impl Pair {
             Op::CompleteAgain { index } => self.complete_again(index),
             Op::Abort { upload } => self.abort(upload),
             Op::List { at, ref range } => self.list(at, range.range(self.clock)),
+            Op::ListReverse { at, ref range } => self.list_reverse(at, range.range(self.clock)),
             Op::ListUploads { at, ref range, skip } => self.list_uploads(at, range.range(0), skip),
             Op::Versions { at, limit } => self.versions(at, limit),
         }

@@ -10,7 +10,7 @@ const SHARD: ShardId = ShardId { incarnation: 1, number: 0 };
 
 /// Bytes that begin like a command or query.
 fn message() -> impl Strategy<Value = Vec<u8>> {
-    (0..28_u8, prop::collection::vec(any::<u8>(), 0..120), any::<bool>()).prop_map(
+    (0..32_u8, prop::collection::vec(any::<u8>(), 0..120), any::<bool>()).prop_map(
         |(number, mut rest, at_shard)| {
             if at_shard {
                 rest.splice(0..0, 1_u64.to_be_bytes().into_iter().chain([0; 4]).chain([3]).chain(*b"key"));

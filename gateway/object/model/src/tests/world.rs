@@ -13,6 +13,10 @@ pub(super) struct Ver {
     pub(super) size: u64,
     pub(super) etag: ETag,
     pub(super) expires: Option<u64>,
+    /// Its attributes were changed then.
+    pub(super) touched: Option<u64>,
+    /// And are these.
+    pub(super) extras: Option<Vec<u8>>,
     pub(super) inline: Option<BlobId>,
     /// Blobs and the names under which they are referred to.
     pub(super) blobs: Vec<(BlobId, BlobId)>,
@@ -21,6 +25,10 @@ pub(super) struct Ver {
 impl Ver {
     pub(super) fn visible(&self, now: u64) -> bool {
         !self.marker && self.expires.is_none_or(|at| at > now)
+    }
+
+    pub(super) fn modified(&self) -> u64 {
+        self.touched.unwrap_or(self.stamp)
     }
 }
 
@@ -133,11 +141,34 @@ impl Shard {
         (objects as u64, versions.count() as u64, bytes, self.uploads.len() as u64)
     }
 
+    /// What a listing of objects at `now` shows, the last ones first.
+    pub(super) fn list_reverse(&self, range: &crate::KeyRange<'_>) -> (Vec<(String, bool)>, bool) {
+        let keys = self.keys.iter().filter(|(_, versions)| versions[0].visible(range.now));
+        rolled_up_reverse(keys.map(|(key, _)| key), range)
+    }
+
     /// What a listing of objects at `now` shows.
     pub(super) fn list(&self, range: &crate::KeyRange<'_>) -> (Vec<(String, bool)>, bool) {
         let keys = self.keys.iter().filter(|(_, versions)| versions[0].visible(range.now));
         rolled_up(keys.map(|(key, _)| key), range)
     }
+}
+
+/// The page of `keys`, the last ones first: below the marker, above the end.
+pub(super) fn rolled_up_reverse<'k>(
+    keys: impl DoubleEndedIterator<Item = &'k String>,
+    range: &crate::KeyRange<'_>,
+) -> (Vec<(String, bool)>, bool) {
+    let within = |key: &&String| {
+        (range.marker.is_empty() || key.as_str() < range.marker)
+            && (range.end.is_empty() || key.as_str() > range.end)
+    };
+    let all = crate::KeyRange { marker: "", end: "", limit: u32::MAX, ..*range };
+    let (mut shown, _) = rolled_up(keys.filter(within), &all);
+    shown.reverse();
+    let more = shown.len() > range.limit as usize;
+    shown.truncate(range.limit as usize);
+    (shown, more)
 }
 
 /// The page of `keys` that `range` names: each entry, whether it is a common prefix, and whether there is more.

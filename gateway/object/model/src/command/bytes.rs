@@ -1,274 +1,10 @@
-//! Commands: what a writer asks of one slot. First byte: the command's number (never 0, which other models use), second: the
-//! format version. A number is never given another meaning.
+//! Commands as bytes. First byte: the command's number (never 0, which other models use), second: the format version. A number
+//! is never given another meaning.
 
+use super::*;
 use crate::codec::{Reader, Writer};
-use crate::container::ContainerRecord;
-use crate::moving::MovedRecord;
-use crate::record::{BlobRef, Part};
-use crate::{ETag, ETagMatch, ShardId, VersionId, Versioning, WriteConditions};
-use ringfort_core::{BlobId, HybridTime};
 
 const FORMAT: u8 = 1;
-
-/// Where the bytes of a new version are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NewBody {
-    /// There are none.
-    Empty,
-    /// In body 0 of the command, to be kept under this name.
-    Inline(BlobId),
-    /// In the chunks of a new blob, at home in the key's slot.
-    Chunks {
-        /// The blob.
-        blob: BlobId,
-        /// Policy of its chunks.
-        policy: u16,
-        /// Bytes per chunk.
-        chunk_bytes: u32,
-    },
-    /// In a blob that exists. If its home is another slot, the reference has been added there before.
-    Shared(BlobRef),
-    /// In the blobs of another multipart object's parts, in order; as for `Shared`.
-    Parts(Vec<Part>),
-}
-
-/// Stores a version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PutObject<'a> {
-    /// The shard the key belongs to.
-    pub shard: ShardId,
-    /// The key.
-    pub key: &'a str,
-    /// What must hold of the latest version.
-    pub conditions: WriteConditions,
-    /// Size of the body.
-    pub size: u64,
-    /// Entity tag.
-    pub etag: ETag,
-    /// MIME type.
-    pub content_type: Option<&'a str>,
-    /// The other attributes, by [`crate::encode_extras`].
-    pub extras: &'a [u8],
-    /// Where the bytes are.
-    pub body: NewBody,
-}
-
-/// Makes an object of an upload's parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompleteUpload<'a> {
-    /// The shard the key belongs to.
-    pub shard: ShardId,
-    /// The key.
-    pub key: &'a str,
-    /// The upload.
-    pub upload: u64,
-    /// What must hold of the latest version.
-    pub conditions: WriteConditions,
-    /// Entity tag of the whole.
-    pub etag: ETag,
-    /// Least size of every part but the last.
-    pub part_bytes_min: u64,
-    /// Checksums of the whole.
-    pub checksums: Vec<(String, String)>,
-    /// Number and MD5 of each part, in ascending order.
-    pub parts: Vec<(u32, [u8; 16])>,
-}
-
-/// What a writer asks of one slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command<'a> {
-    /// Stores a version.
-    Put(PutObject<'a>),
-    /// Deletes the latest version by the rules of versioning, or a named one for good.
-    Delete {
-        /// The shard the key belongs to.
-        shard: ShardId,
-        /// The key.
-        key: &'a str,
-        /// This version for good.
-        version: Option<VersionId>,
-        /// What must hold of the version named, or the latest.
-        conditions: WriteConditions,
-    },
-    /// Removes the version of this stamp for good if it has expired at the time of the commit.
-    Expire {
-        /// The shard the key belongs to.
-        shard: ShardId,
-        /// The key.
-        key: &'a str,
-        /// The version's stamp.
-        stamp: u64,
-        /// The expiry it was queued under.
-        at: u64,
-    },
-    /// Writes a container record if its revision is the expected one (0: there is none); `None` removes it.
-    SetContainer {
-        /// The owning account.
-        account: &'a str,
-        /// The container.
-        name: &'a str,
-        /// The revision expected.
-        expect: u64,
-        /// The record; its revision is set by the commit, and so is `created` when it is new.
-        record: Option<ContainerRecord>,
-    },
-    /// Writes or removes a cluster-wide name, under the same condition.
-    SetAlias {
-        /// The container name.
-        name: &'a str,
-        /// The revision expected.
-        expect: u64,
-        /// The new holder's account and incarnation.
-        holder: Option<(&'a str, u64)>,
-    },
-    /// Makes a shard's root, unless it is there.
-    CreateShard {
-        /// The shard.
-        shard: ShardId,
-        /// What writes do with the version before them.
-        versioning: Versioning,
-        /// The container revision this comes from.
-        revision: u64,
-    },
-    /// Switches versioning, unless a later revision did.
-    SetVersioning {
-        /// The shard.
-        shard: ShardId,
-        /// What writes do with the version before them.
-        versioning: Versioning,
-        /// The container revision this comes from.
-        revision: u64,
-    },
-    /// Refuses writes from now on.
-    Seal {
-        /// The shard.
-        shard: ShardId,
-        /// Names the deletion.
-        token: u64,
-    },
-    /// Takes writes again, if this deletion sealed the shard.
-    Unseal {
-        /// The shard.
-        shard: ShardId,
-        /// Names the deletion.
-        token: u64,
-    },
-    /// Removes the root of a sealed shard that holds nothing.
-    RemoveShard {
-        /// The shard.
-        shard: ShardId,
-    },
-    /// Begins a multipart upload.
-    CreateUpload {
-        /// The shard the key belongs to.
-        shard: ShardId,
-        /// The key.
-        key: &'a str,
-        /// MIME type.
-        content_type: Option<&'a str>,
-        /// The other attributes.
-        extras: &'a [u8],
-    },
-    /// Stores a part; an earlier one of the same number is dropped.
-    PutPart {
-        /// The shard the key belongs to.
-        shard: ShardId,
-        /// The key.
-        key: &'a str,
-        /// The upload.
-        upload: u64,
-        /// The part; its stamp is set by the commit.
-        part: Part,
-    },
-    /// Makes an object of an upload's parts.
-    Complete(CompleteUpload<'a>),
-    /// Ends an upload and drops its parts.
-    AbortUpload {
-        /// The shard the key belongs to.
-        shard: ShardId,
-        /// The key.
-        key: &'a str,
-        /// The upload.
-        upload: u64,
-    },
-    /// Adds these references to blobs at home here, all or none.
-    AddReferrers(Vec<(BlobId, BlobId)>),
-    /// Drops these references to blobs at home here; those that are not there are passed over.
-    DropReferrers(Vec<(BlobId, BlobId)>),
-    /// Condemns those of these blobs that have no home record, so that no later commit can refer to them.
-    Condemn(Vec<(BlobId, u16)>),
-    /// Forgets condemned blobs whose chunks are gone everywhere.
-    Collected(Vec<BlobId>),
-    /// Forgets entries of the outbox that were delivered.
-    Delivered(Vec<(u64, u32)>),
-    /// Makes a shard that is to take over the last keys of the one before it.
-    CreateTaker {
-        /// The shard.
-        shard: ShardId,
-        /// What writes do with the version before them.
-        versioning: Versioning,
-        /// The container revision this comes from.
-        revision: u64,
-        /// Where it ends, and the shard after it.
-        end: Option<(&'a str, u32)>,
-    },
-    /// Writes of keys from this one on wait from now on; answers the root, whose hold names the move.
-    Hold {
-        /// The shard that gives.
-        shard: ShardId,
-        /// The first key.
-        from: &'a str,
-    },
-    /// Calls a move off, unless it was decided.
-    Unhold {
-        /// The shard that gives.
-        shard: ShardId,
-        /// Names the move.
-        token: u64,
-    },
-    /// Keeps a copy of the held keys. Inline bodies come along in the order of their records.
-    Import {
-        /// The shard that takes.
-        shard: ShardId,
-        /// Names the move.
-        token: u64,
-        /// Where the giver ends: the first key that this shard has, `None` if it has none.
-        begin: Option<&'a str>,
-        /// The first key moved.
-        from: &'a str,
-        /// The records, renamed.
-        records: Vec<MovedRecord>,
-    },
-    /// Removes the held keys: from now on the shard after this one has them. Answers the root.
-    Cut {
-        /// The shard that gives.
-        shard: ShardId,
-        /// Names the move.
-        token: u64,
-        /// The shard that takes.
-        next: u32,
-    },
-    /// Serves the keys that were copied, from the key on at which the giver ends now.
-    Serve {
-        /// The shard that takes.
-        shard: ShardId,
-        /// Where the giver ends.
-        begin: &'a str,
-    },
-    /// Makes the home record of a blob whose only referrer is held in another slot.
-    AddBlob {
-        /// The blob.
-        blob: BlobId,
-        /// Policy of its chunks.
-        policy: u16,
-        /// Bytes per chunk.
-        chunk_bytes: u32,
-        /// Its size.
-        size: u64,
-        /// The reference's name.
-        referrer: BlobId,
-    },
-}
 
 fn put_shard(out: &mut Writer, shard: ShardId) {
     out.u64(shard.incarnation).u32(shard.number);
@@ -423,6 +159,29 @@ impl<'a> PutObject<'a> {
     }
 }
 
+impl SetAttributes<'_> {
+    fn write(&self, out: &mut Writer) {
+        put_at(out, self.shard, self.key);
+        out.u64(self.stamp).raw(&self.expect).bool(self.touch);
+        put_type(out, self.content_type);
+        out.bytes(self.extras);
+    }
+}
+
+impl<'a> SetAttributes<'a> {
+    fn read(from: &mut Reader<'a>) -> Option<Self> {
+        Some(Self {
+            shard: get_shard(from)?,
+            key: from.str()?,
+            stamp: from.u64()?,
+            expect: from.array()?,
+            touch: from.bool()?,
+            content_type: get_type(from)?,
+            extras: from.bytes()?,
+        })
+    }
+}
+
 impl CompleteUpload<'_> {
     fn write(&self, out: &mut Writer) {
         put_at(out, self.shard, self.key);
@@ -498,6 +257,9 @@ impl<'a> Command<'a> {
             Self::Cut { .. } => 24,
             Self::Serve { .. } => 25,
             Self::AddBlob { .. } => 26,
+            Self::SetAttributes(_) => 27,
+            Self::SetAccount { .. } => 28,
+            Self::Retire { .. } => 29,
         }
     }
 
@@ -592,6 +354,18 @@ impl<'a> Command<'a> {
                 out.blob(*blob).varint(u64::from(*policy)).varint(u64::from(*chunk_bytes));
                 out.varint(*size).blob(*referrer);
             }
+            Self::SetAttributes(set) => set.write(out),
+            Self::Retire { shard, key, version, modified, what } => {
+                put_at(out, *shard, key);
+                put_version(out, Some(*version));
+                out.u64(*modified).u8(what.code());
+            }
+            Self::SetAccount { account, expect, metadata } => {
+                out.bytes(account.as_bytes()).u64(*expect).bool(metadata.is_some());
+                if let Some(metadata) = metadata {
+                    out.pairs(metadata);
+                }
+            }
         }
     }
 
@@ -602,10 +376,16 @@ impl<'a> Command<'a> {
         let mut from = Reader(rest);
         let command = match number {
             1 => Self::Put(PutObject::read(&mut from)?),
-            2..=3 | 11..=14 => Self::read_keyed(*number, &mut from)?,
+            2..=3 | 11..=14 | 29 => Self::read_keyed(*number, &mut from)?,
             4..=10 => Self::read_container(*number, &mut from)?,
             15..=19 | 26 => Self::read_blobs(*number, &mut from)?,
             20..=25 => Self::read_moving(*number, &mut from)?,
+            27 => Self::SetAttributes(SetAttributes::read(&mut from)?),
+            28 => {
+                let (account, expect) = (from.str()?, from.u64()?);
+                let metadata = if from.bool()? { Some(from.pairs()?) } else { None };
+                Self::SetAccount { account, expect, metadata }
+            }
             _ => return None,
         };
         from.end(command)
@@ -625,6 +405,10 @@ impl<'a> Command<'a> {
             11 => Self::CreateUpload { shard, key, content_type: get_type(from)?, extras: from.bytes()? },
             12 => Self::PutPart { shard, key, upload: from.u64()?, part: Part::read(from)? },
             14 => Self::AbortUpload { shard, key, upload: from.u64()? },
+            29 => {
+                let (version, modified) = (get_version(from)??, from.u64()?);
+                Self::Retire { shard, key, version, modified, what: Retired::of_code(from.u8()?)? }
+            }
             _ => return None,
         })
     }

@@ -7,7 +7,7 @@ use ringfort_engine::{Engine, EngineConfig, EngineError, OpenReport, SharedMemor
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What this process has of a device.
 #[derive(Clone)]
@@ -97,6 +97,11 @@ pub(crate) struct OpenedEngine {
     pub(crate) place: Option<(u64, u64)>,
 }
 
+/// How long an engine's folder may be in use by another before that is an error.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+/// Pause between two tries.
+const LOCK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Opens the engine of a device folder; a damaged index is rebuilt from the log.
 pub(crate) fn open_engine(
     device: DeviceId,
@@ -104,7 +109,17 @@ pub(crate) fn open_engine(
     config: EngineConfig,
 ) -> Result<OpenedEngine, NodeError> {
     let store = folder.join(STORE_DIR);
-    let opened = match Engine::open(&store, config.clone()) {
+    let begun = Instant::now();
+    let mut opened = Engine::open(&store, config.clone());
+    // Who was killed a moment ago, or has just closed the engine, may still be letting go of it.
+    while matches!(opened, Err(EngineError::Locked)) && begun.elapsed() < LOCK_PATIENCE {
+        std::thread::sleep(LOCK_AGAIN);
+        opened = Engine::open(&store, config.clone());
+    }
+    let opened = match opened {
+        Err(error @ EngineError::Locked) => {
+            return Err(NodeError::Refused { reason: format!("{}: {error}", folder.display()) });
+        }
         Err(EngineError::IndexDamaged { reason }) => {
             tracing::warn!(%device, reason, "the index is damaged and is rebuilt from the log");
             Engine::open(&store, config.rebuild_index())

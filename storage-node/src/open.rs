@@ -230,10 +230,9 @@ impl Opening {
                     local.opened = place;
                 }
                 // A wrong program or a second process: going on without the device would hide the mistake.
-                Err(error @ NodeError::Engine { kind: ErrorKind::Invalid, .. }) => return Err(error),
-                Err(NodeError::Engine { reason, .. }) if reason.contains("in use by another process") => {
-                    return Err(NodeError::Refused { reason: format!("{}: {reason}", local.path.display()) });
-                }
+                Err(
+                    error @ (NodeError::Engine { kind: ErrorKind::Invalid, .. } | NodeError::Refused { .. }),
+                ) => return Err(error),
                 Err(error) => {
                     tracing::error!(device = %id, %error, "the device cannot be opened and stays out of service");
                     local.state = LocalState::Failed(error.to_string());

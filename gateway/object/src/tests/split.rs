@@ -63,7 +63,7 @@ async fn names_reverse(world: &World, limit: u32, delimiter: &str) -> Vec<String
 
 #[tokio::test]
 async fn listings_backward_over_many_shards() {
-    let world = World::with(by_hand());
+    let world = World::with(small_shards());
     make_box(&world.store).await;
     // The other store's record stays behind.
     let behind = World { store: world.other_store(), ..World::new() };

@@ -19,7 +19,8 @@ impl Apply<'_> {
         }
     }
 
-    /// Keeps the number of containers when one of them begins or ceases to be in use. Called before it is written.
+    /// Keeps the number of containers when one of them begins or ceases to be in use. Called before it is written. An account
+    /// whose last container goes goes with it, unless it has metadata.
     pub(super) fn count_container(
         &mut self,
         account: &str,
@@ -32,7 +33,11 @@ impl Apply<'_> {
         let mut record = self.account(account)?;
         record.containers =
             if after { record.containers.saturating_add(1) } else { record.containers.saturating_sub(1) };
-        self.tx.put(&keys::account(account), &record.encode());
+        if record.containers == 0 && record.metadata.is_empty() {
+            self.tx.delete(&keys::account(account));
+        } else {
+            self.tx.put(&keys::account(account), &record.encode());
+        }
         Ok(())
     }
 

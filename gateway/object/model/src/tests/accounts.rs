@@ -173,6 +173,8 @@ impl Accounts {
 
     fn check(&self) {
         let record = decode_account(&self.ask(&Query::Account { account: "acct" })).unwrap();
+        let nothing = self.in_use().next().is_none() && self.account.1.is_empty();
+        assert_eq!(record.is_none(), nothing, "an account with nothing leaves nothing");
         let AccountRecord { revision, containers, metadata, .. } = record.unwrap_or_default();
         assert_eq!(containers, self.in_use().count() as u64);
         assert_eq!((revision, metadata), self.account);

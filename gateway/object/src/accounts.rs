@@ -87,9 +87,9 @@ impl ObjectStore {
     async fn container_entry(&self, item: ContainerItem, stats: bool) -> Result<ContainerEntry, ObjectError> {
         Ok(match item {
             ContainerItem::CommonPrefix(prefix) => ContainerEntry::CommonPrefix(prefix),
-            ContainerItem::Container { name, created, modified, shards } => {
+            ContainerItem::Container { name, created, modified, policy, shards } => {
                 let stats = if stats { Some(self.stats_of(&shards).await?) } else { None };
-                ContainerEntry::Container { name, created, modified, stats }
+                ContainerEntry::Container { name, created, modified, policy, stats }
             }
         })
     }
@@ -174,45 +174,42 @@ impl ObjectStore {
         }
     }
 
-    /// Changes an account's metadata; as they are then. `change` is called again with what another writer left if one got in
-    /// between, so it must do no more than change what it is given.
+    /// The metadata of an account, without counting what it holds.
     ///
     /// # Errors
-    /// [`ObjectError::MetadataTooLarge`].
-    pub async fn update_account_metadata<F>(
+    /// When the cluster does not answer.
+    pub async fn account_metadata(&self, account: &str) -> Result<Vec<(String, String)>, ObjectError> {
+        Ok(self.account_record(account).await?.unwrap_or_default().metadata)
+    }
+
+    /// Changes an account's metadata; as they are then. `change` is called again with what another writer left if one got in
+    /// between, so it must do no more than change what it is given; what it refuses stays as it was.
+    ///
+    /// # Errors
+    /// [`ObjectError::MetadataTooLarge`], and what `change` refuses with.
+    pub async fn update_account_metadata<E, F>(
         &self,
         account: &str,
         mut change: F,
-    ) -> Result<Vec<(String, String)>, ObjectError>
+    ) -> Result<Vec<(String, String)>, E>
     where
-        F: FnMut(&mut Vec<(String, String)>) + Send + 'static,
+        E: From<ObjectError> + Send + 'static,
+        F: FnMut(&mut Vec<(String, String)>) -> Result<(), E> + Send + 'static,
     {
         let (store, account) = (self.clone(), account.to_owned());
         self.owned(async move {
             for _ in 0..ATTEMPTS {
                 let record = store.account_record(&account).await?.unwrap_or_default();
                 let mut metadata = record.metadata;
-                change(&mut metadata);
+                change(&mut metadata)?;
                 store.check_metadata(&metadata)?;
                 if store.swap_account(&account, record.revision, Some(metadata.clone())).await? {
                     return Ok(metadata);
                 }
             }
-            crowded()
+            Err(crowded().into())
         })
         .await
-    }
-
-    /// Replaces an account's metadata.
-    ///
-    /// # Errors
-    /// [`ObjectError::MetadataTooLarge`].
-    pub async fn set_account_metadata(
-        &self,
-        account: &str,
-        metadata: Vec<(String, String)>,
-    ) -> Result<(), ObjectError> {
-        self.update_account_metadata(account, move |old| old.clone_from(&metadata)).await.map(|_| ())
     }
 
     /// Forgets an account that has no containers: its metadata, and when it was used first.
@@ -228,7 +225,7 @@ impl ObjectStore {
                     return Ok(());
                 }
             }
-            crowded()
+            Err(crowded())
         })
         .await
     }

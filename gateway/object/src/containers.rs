@@ -28,8 +28,8 @@ pub(crate) const ATTEMPTS: u32 = 20;
 /// Bytes of a container's name at most.
 const NAME_BYTES_MAX: usize = 255;
 
-pub(crate) fn crowded<T>() -> Result<T, ObjectError> {
-    Err(ObjectError::Unavailable { reason: "the record is being changed by others".to_owned() })
+pub(crate) fn crowded() -> ObjectError {
+    ObjectError::Unavailable { reason: "the record is being changed by others".to_owned() }
 }
 
 /// What came of claiming a name.
@@ -95,7 +95,7 @@ impl ObjectStore {
                 }
             }
         }
-        crowded()
+        Err(crowded())
     }
 
     fn new_record(&self, account: &str, policy: u16, options: &CreateContainer) -> ContainerRecord {
@@ -183,7 +183,7 @@ impl ObjectStore {
                 return Ok(Claim::Held);
             }
         }
-        crowded()
+        Err(crowded())
     }
 
     /// Whether the holder of a name has a container to show for it. One that was left half-way is brought to an end first.
@@ -247,7 +247,7 @@ impl ObjectStore {
                 }
             }
         }
-        crowded()
+        Err(crowded())
     }
 
     /// Seals every shard and aborts the uploads if there is nothing else. Whether all are empty.
@@ -404,7 +404,7 @@ impl ObjectStore {
                 return Ok(info);
             }
         }
-        crowded()
+        Err(crowded())
     }
 
     /// The account that holds `name` cluster-wide, if any.
@@ -448,7 +448,7 @@ impl ObjectStore {
             let change = |record: &mut ContainerRecord| {
                 record.versioning = versioning;
                 record.versioning_revision = ContainerRecord::THIS_REVISION;
-                Ok(())
+                Ok::<_, ObjectError>(())
             };
             let record = store.change_record(&account, &name, change).await?;
             store.switch_shards(&record).await
@@ -477,28 +477,34 @@ impl ObjectStore {
         name: &str,
         metadata: Vec<(String, String)>,
     ) -> Result<(), ObjectError> {
-        self.update_container_metadata(account, name, move |old| old.clone_from(&metadata)).await.map(|_| ())
+        self.update_container_metadata(account, name, move |old| {
+            old.clone_from(&metadata);
+            Ok::<_, ObjectError>(())
+        })
+        .await
+        .map(|_| ())
     }
 
     /// Changes a container's metadata; as they are then. `change` is called again with what another writer left if one got in
-    /// between, so it must do no more than change what it is given.
+    /// between, so it must do no more than change what it is given; what it refuses stays as it was.
     ///
     /// # Errors
-    /// [`ObjectError::NoSuchContainer`], [`ObjectError::MetadataTooLarge`].
-    pub async fn update_container_metadata<F>(
+    /// [`ObjectError::NoSuchContainer`], [`ObjectError::MetadataTooLarge`], and what `change` refuses with.
+    pub async fn update_container_metadata<E, F>(
         &self,
         account: &str,
         name: &str,
         mut change: F,
-    ) -> Result<Vec<(String, String)>, ObjectError>
+    ) -> Result<Vec<(String, String)>, E>
     where
-        F: FnMut(&mut Vec<(String, String)>) + Send + 'static,
+        E: From<ObjectError> + Send + 'static,
+        F: FnMut(&mut Vec<(String, String)>) -> Result<(), E> + Send + 'static,
     {
         let (store, account, name) = (self.clone(), account.to_owned(), name.to_owned());
         self.owned(async move {
-            let change = |record: &mut ContainerRecord| {
-                change(&mut record.metadata);
-                store.check_metadata(&record.metadata)
+            let change = |record: &mut ContainerRecord| -> Result<(), E> {
+                change(&mut record.metadata)?;
+                Ok(store.check_metadata(&record.metadata)?)
             };
             Ok(store.change_record(&account, &name, change).await?.metadata)
         })
@@ -514,17 +520,17 @@ impl ObjectStore {
     }
 
     /// Changes the record of a container in use; the record as written.
-    async fn change_record(
+    async fn change_record<E: From<ObjectError>>(
         &self,
         account: &str,
         name: &str,
-        mut change: impl FnMut(&mut ContainerRecord) -> Result<(), ObjectError> + Send,
-    ) -> Result<ContainerRecord, ObjectError> {
+        mut change: impl FnMut(&mut ContainerRecord) -> Result<(), E> + Send,
+    ) -> Result<ContainerRecord, E> {
         for _ in 0..ATTEMPTS {
             let record = self.fetch_record(account, name).await?;
             let mut record = record.ok_or(ObjectError::NoSuchContainer)?;
             if matches!(record.state, ContainerState::Creating | ContainerState::Deleting) {
-                return Err(ObjectError::NoSuchContainer);
+                return Err(ObjectError::NoSuchContainer.into());
             }
             let expect = record.revision;
             change(&mut record)?;
@@ -536,6 +542,6 @@ impl ObjectStore {
                 return Ok(record);
             }
         }
-        crowded()
+        Err(crowded().into())
     }
 }

@@ -168,13 +168,14 @@ impl ObjectStore {
     }
 
     /// Runs a mutating operation to its end, whatever becomes of the caller.
-    pub(crate) async fn owned<T, F>(&self, operation: F) -> Result<T, ObjectError>
+    pub(crate) async fn owned<T, E, F>(&self, operation: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, ObjectError>> + Send + 'static,
+        E: From<ObjectError> + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
     {
         let ended = self.inner.tasks.spawn(operation).await;
-        ended.unwrap_or_else(|error| Err(ObjectError::internal(format!("an operation died: {error}"))))
+        ended.unwrap_or_else(|error| Err(ObjectError::internal(format!("an operation died: {error}")).into()))
     }
 
     pub(crate) async fn execute(

@@ -133,6 +133,8 @@ pub enum ContainerEntry {
         created: HybridTime,
         /// When its metadata, versioning or index was changed last.
         modified: HybridTime,
+        /// Policy of its objects.
+        policy: u16,
         /// What it holds, if that was asked for.
         stats: Option<ContainerStats>,
     },

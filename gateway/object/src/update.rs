@@ -3,6 +3,7 @@
 //! A change is computed from the attributes read and committed only if they are still the ones there; otherwise it is computed
 //! anew. So changes made at the same time all take effect, one after the other.
 
+use crate::containers::crowded;
 use crate::put::{attributes_of, check_key};
 use crate::read::{check_read, info_of};
 use crate::store::{CallError, decoded};
@@ -14,31 +15,33 @@ const ATTEMPTS: u32 = 100;
 
 impl ObjectStore {
     /// Changes the attributes of a version in place; the version as it is then. `change` is called again with what another
-    /// writer left if one got in between, so it must do no more than change what it is given.
+    /// writer left if one got in between, so it must do no more than change what it is given; what it refuses stays as it was.
     ///
     /// # Errors
+    /// What `change` refuses with,
     /// [`ObjectError::NoSuchKey`], [`ObjectError::NoSuchVersion`], [`ObjectError::DeleteMarker`],
     /// [`ObjectError::PreconditionFailed`], [`ObjectError::MetadataTooLarge`].
-    pub async fn update_attributes<F>(
+    pub async fn update_attributes<E, F>(
         &self,
         at: &ObjectPath,
         options: UpdateOptions,
         change: F,
-    ) -> Result<ObjectInfo, ObjectError>
+    ) -> Result<ObjectInfo, E>
     where
-        F: FnMut(&mut Attributes) + Send + 'static,
+        E: From<ObjectError> + Send + 'static,
+        F: FnMut(&mut Attributes) -> Result<(), E> + Send + 'static,
     {
         check_key(&at.key)?;
         let (store, at) = (self.clone(), at.clone());
         self.owned(async move { store.update_steps(&at, &options, change).await }).await
     }
 
-    async fn update_steps(
+    async fn update_steps<E: From<ObjectError>>(
         &self,
         at: &ObjectPath,
         options: &UpdateOptions,
-        mut change: impl FnMut(&mut Attributes) + Send,
-    ) -> Result<ObjectInfo, ObjectError> {
+        mut change: impl FnMut(&mut Attributes) -> Result<(), E> + Send,
+    ) -> Result<ObjectInfo, E> {
         let version = options.version;
         for _ in 0..ATTEMPTS {
             let payload = self
@@ -51,20 +54,20 @@ impl ObjectStore {
             if found.version.marker {
                 let (version, modified) = (found.version.id(), found.version.modified());
                 let latest = options.version.is_none();
-                return Err(ObjectError::DeleteMarker { version, modified, latest });
+                return Err(ObjectError::DeleteMarker { version, modified, latest }.into());
             }
             if !found.version.visible(ringfort_runtime::wall_us() / 1_000_000) {
-                return Err(ObjectError::NoSuchKey);
+                return Err(ObjectError::NoSuchKey.into());
             }
             check_read(&options.conditions, &found.version)?;
             let mut attributes = attributes_of(&found.version)?;
-            change(&mut attributes);
+            change(&mut attributes)?;
             self.check_attributes(&attributes)?;
             if let Some(info) = self.swap_attributes(at, &found, &attributes, options.touch).await? {
                 return Ok(info);
             }
         }
-        Err(ObjectError::Unavailable { reason: "the object is being changed by others".to_owned() })
+        Err(crowded().into())
     }
 
     /// Writes the attributes of the version found if it still has those it was found with.

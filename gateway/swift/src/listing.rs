@@ -48,10 +48,6 @@ impl Format {
             Self::TextXml => "text/xml; charset=utf-8",
         }
     }
-
-    pub(crate) const fn is_xml(self) -> bool {
-        matches!(self, Self::Xml | Self::TextXml)
-    }
 }
 
 /// The form that an `Accept` header likes best; the first of equals, in our order.

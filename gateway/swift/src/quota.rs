@@ -67,7 +67,7 @@ impl SwiftGateway {
         if !ACCOUNT.iter().any(|name| containers::get(&account, name).is_some()) {
             return Ok(());
         }
-        let totals = self.account_totals(&call.account).await?;
+        let totals = self.inner.objects.account(&call.account).await?;
         let quota = |name| containers::get(&account, name).and_then(|quota| quota.parse::<u64>().ok());
         let over = quota(ACCOUNT[0]).is_some_and(|quota| quota < totals.bytes.saturating_add(size))
             || quota(ACCOUNT[1]).is_some_and(|quota| quota < totals.objects.saturating_add(1));

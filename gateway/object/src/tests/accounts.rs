@@ -21,6 +21,7 @@ async fn an_account_counts_its_containers_and_keeps_metadata() {
     let changes = (0..15_u32).map(|number| {
         store.update_account_metadata("acct", move |metadata| {
             metadata.push((number.to_string(), String::new()));
+            Ok::<_, ObjectError>(())
         })
     });
     for done in join_all(changes).await {
@@ -29,8 +30,16 @@ async fn an_account_counts_its_containers_and_keeps_metadata() {
     let info = store.account("acct").await.unwrap();
     assert_eq!((info.metadata.len(), info.containers), (15, 1));
     assert!(info.modified > info.created);
-    let large = vec![("k".to_owned(), "v".repeat(1 << 20))];
-    assert!(matches!(store.set_account_metadata("acct", large).await, Err(ObjectError::MetadataTooLarge)));
+    let large = store.update_account_metadata("acct", |metadata| {
+        metadata.push(("k".to_owned(), "v".repeat(1 << 20)));
+        Ok(())
+    });
+    assert!(matches!(large.await, Err(ObjectError::MetadataTooLarge)));
+    let refused = store.update_account_metadata("acct", |metadata| {
+        metadata.clear();
+        Err(ObjectError::BadKey)
+    });
+    assert!(matches!(refused.await, Err(ObjectError::BadKey)), "the change was taken back");
     assert!(matches!(store.delete_account("acct").await, Err(ObjectError::AccountNotEmpty)));
     store.delete(&at("a"), Default::default()).await.unwrap();
     store.delete_container("acct", "box").await.unwrap();

@@ -9,9 +9,18 @@ use crate::{
 };
 use futures_util::future::join_all;
 
-fn note(attributes: &mut Attributes, name: &str, value: &str) {
+fn note(attributes: &mut Attributes, name: &str, value: &str) -> Result<(), ObjectError> {
     attributes.metadata.retain(|(old, _)| old != name);
     attributes.metadata.push((name.to_owned(), value.to_owned()));
+    Ok(())
+}
+
+async fn expire(store: &ObjectStore, key: &str, at_secs: Option<u64>) {
+    let change = move |attributes: &mut Attributes| {
+        attributes.expires_at = at_secs;
+        Ok::<_, ObjectError>(())
+    };
+    store.update_attributes(&at(key), UpdateOptions::default(), change).await.unwrap();
 }
 
 async fn tag(
@@ -129,6 +138,12 @@ async fn what_is_not_met_or_too_large_changes_nothing() {
     let large = |attributes: &mut Attributes| note(attributes, "a", &"b".repeat(1 << 20));
     let refused = store.update_attributes(&at("k"), UpdateOptions::default(), large).await;
     assert!(matches!(refused, Err(ObjectError::MetadataTooLarge)));
+    let refusing = |attributes: &mut Attributes| {
+        note(attributes, "a", "b")?;
+        Err(ObjectError::BadKey)
+    };
+    let refused = store.update_attributes(&at("k"), UpdateOptions::default(), refusing).await;
+    assert!(matches!(refused, Err(ObjectError::BadKey)), "the change was taken back");
     assert_eq!(store.head(&at("k"), GetOptions::default()).await.unwrap(), before);
 }
 
@@ -142,12 +157,10 @@ async fn an_expiry_can_be_set_moved_and_taken_off() {
     put(store, "goes", &[1; 3000]).await;
     let records = world.cluster.records();
     for expiry in [Some(now + 1000), Some(now + 2000), None] {
-        let change = move |attributes: &mut Attributes| attributes.expires_at = expiry;
-        store.update_attributes(&at("stays"), UpdateOptions::default(), change).await.unwrap();
+        expire(store, "stays", expiry).await;
         assert_eq!(world.cluster.records(), records + usize::from(expiry.is_some()), "one entry at most");
     }
-    let change = move |attributes: &mut Attributes| attributes.expires_at = Some(now - 1);
-    store.update_attributes(&at("goes"), UpdateOptions::default(), change).await.unwrap();
+    expire(store, "goes", Some(now - 1)).await;
     assert!(matches!(tag(store, "goes", None, false).await, Err(ObjectError::NoSuchKey)));
     world.settle().await;
     assert!(world.cluster.chunks.lock().is_empty());

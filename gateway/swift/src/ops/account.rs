@@ -1,9 +1,9 @@
 //! Accounts: their metadata, and the listing of their containers.
 
 use super::{empty_reply, typed_reply};
-use crate::accounts::Totals;
 use crate::acl::{self, Access};
 use crate::authorize::denied;
+use crate::clock;
 use crate::containers::{self, set};
 use crate::gateway::{Call, Reply, SwiftGateway};
 use crate::headers::{self, Kind, Pairs, check_grown, metadata};
@@ -12,6 +12,7 @@ use crate::quota;
 use http::header::{ACCEPT_RANGES, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use ringfort_http::RequestBody;
+use ringfort_object::AccountInfo;
 
 /// The access list of an account.
 const LIST: &str = "x-account-access-control";
@@ -36,25 +37,26 @@ impl SwiftGateway {
         let given = metadata(&call.parts.headers, Kind::Account, config)?;
         let list = headers::text(&call.parts.headers, LIST)?.map(acl::clean_account).transpose()?;
         let quotas = quota::of_request(call)?;
-        let mut kept = self.account_metadata(&call.account).await?;
-        for (name, value) in given.iter().filter(|(name, _)| name != "quota-bytes") {
-            set(&mut kept, &format!("{}{name}", Kind::Account.prefix()), value);
-        }
-        for (name, value) in quotas {
-            set(&mut kept, name, &value);
-        }
-        if let Some(list) = list {
-            set(&mut kept, LIST, &list);
-        }
-        check_grown(&kept, Kind::Account, config)?;
-        self.set_account_metadata(&call.account, kept).await?;
+        let limits = config.clone();
+        let change = move |kept: &mut Pairs| {
+            for (name, value) in given.iter().filter(|(name, _)| name != "quota-bytes") {
+                set(kept, &format!("{}{name}", Kind::Account.prefix()), value);
+            }
+            for (name, value) in &quotas {
+                set(kept, name, value);
+            }
+            if let Some(list) = &list {
+                set(kept, LIST, list);
+            }
+            check_grown(kept, Kind::Account, &limits)
+        };
+        self.inner.objects.update_account_metadata(&call.account, change).await?;
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
     async fn read_account(&self, call: &Call) -> Reply {
         let format = Format::of(&call.query, &call.parts.headers)?;
-        let account_metadata = self.account_metadata(&call.account).await?;
-        let totals = self.account_totals(&call.account).await?;
+        let account = self.inner.objects.account(&call.account).await?;
         let mut response = if call.method() == Method::HEAD {
             empty_reply(StatusCode::NO_CONTENT)
         } else {
@@ -67,16 +69,20 @@ impl SwiftGateway {
         };
         let out = response.headers_mut();
         out.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-        push_account(out, call, &account_metadata, totals);
+        push_account(out, call, &account);
         Ok(response)
     }
 }
 
-fn push_account(out: &mut HeaderMap, call: &Call, known: &Pairs, totals: Totals) {
+fn push_account(out: &mut HeaderMap, call: &Call, account: &AccountInfo) {
+    let known = &account.metadata;
     out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers::put(out, "x-account-container-count", totals.containers);
-    headers::put(out, "x-account-object-count", totals.objects);
-    headers::put(out, "x-account-bytes-used", totals.bytes);
+    headers::put(out, "x-account-container-count", account.containers);
+    headers::put(out, "x-account-object-count", account.objects);
+    headers::put(out, "x-account-bytes-used", account.bytes);
+    if let Some(created) = account.created {
+        headers::put(out, "x-timestamp", clock::timestamp(created));
+    }
     for (name, value) in containers::user(known, Kind::Account) {
         headers::put(out, name, value);
     }

@@ -211,14 +211,17 @@ impl SwiftGateway {
     }
 
     async fn change(&self, call: &Call, known: &Container, changes: Changes) -> Result<()> {
-        let mut values = known.info.metadata.clone();
-        changes.values.iter().for_each(|(name, value)| set(&mut values, name, value));
-        check_grown(&values, Kind::Container, &self.inner.config)?;
         let enabled = changes.versioning.unwrap_or(known.info.versioning == Versioning::Enabled);
-        refuse_two_versionings(&values, enabled)?;
-        // A change to what there is already is one too: its time is told.
-        set(&mut values, CHANGED, &ringfort_runtime::wall_us().to_string());
-        self.inner.objects.set_container_metadata(&call.account, &call.container, values).await?;
+        let limits = self.inner.config.clone();
+        let change = move |values: &mut Pairs| {
+            changes.values.iter().for_each(|(name, value)| set(values, name, value));
+            check_grown(values, Kind::Container, &limits)?;
+            refuse_two_versionings(values, enabled)?;
+            // A change to what there is already is one too: its time is told.
+            set(values, CHANGED, &ringfort_runtime::wall_us().to_string());
+            Ok::<_, SwiftError>(())
+        };
+        self.inner.objects.update_container_metadata(&call.account, &call.container, change).await?;
         let wanted = match (changes.versioning, known.info.versioning) {
             (Some(true), _) => Versioning::Enabled,
             (Some(false), Versioning::Enabled) => Versioning::Suspended,

@@ -11,7 +11,6 @@ use http::StatusCode;
 use ringfort_core::HybridTime;
 use ringfort_object::{ETag, GetOptions, ListEntry, ListRequest, ListedObject, ObjectError, ObjectPath};
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 
 /// Entries asked for at a time.
 const PAGE: u32 = 1000;
@@ -101,52 +100,38 @@ impl SwiftGateway {
         Ok(response)
     }
 
-    /// The rows of a listing, page by page. Reversed, it is read forwards and its end is kept.
+    /// The rows of a listing, page by page.
     pub(crate) async fn rows(&self, account: &str, container: &str, wanted: Wanted) -> Result<Vec<Row>> {
-        let mut rows = VecDeque::new();
-        let reverse = wanted.reverse;
-        let (mut marker, end) =
-            if reverse { (wanted.end, wanted.marker) } else { (wanted.marker, wanted.end) };
-        if wanted.limit == 0 {
-            return Ok(Vec::new());
-        }
+        let mut rows = Vec::new();
+        let mut request = ListRequest {
+            prefix: wanted.prefix.clone(),
+            delimiter: wanted.delimiter,
+            marker: wanted.marker,
+            end_marker: wanted.end,
+            reverse: wanted.reverse,
+            limit: 0,
+        };
         loop {
-            let full = wanted.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
-            let left = if reverse { PAGE } else { full };
+            let left = wanted.limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
             if left == 0 {
-                return Ok(rows.into());
+                return Ok(rows);
             }
-            let request = ListRequest {
-                prefix: wanted.prefix.clone(),
-                delimiter: wanted.delimiter.clone(),
-                marker: marker.clone(),
-                end_marker: end.clone(),
-                limit: left.min(PAGE),
-                reverse: false,
-            };
+            request.limit = left.min(PAGE);
             let page = self.inner.objects.list(account, container, &request).await?;
             for entry in page.entries() {
                 match entry {
                     ListEntry::Object(object) if wanted.folder && object.key == wanted.prefix => {}
-                    ListEntry::Object(object) => rows.push_back(row_of(object)),
+                    ListEntry::Object(object) => rows.push(row_of(object)),
                     ListEntry::CommonPrefix(prefix) if wanted.folder => {
                         rows.extend(self.folder_row(account, container, prefix).await?);
                     }
-                    ListEntry::CommonPrefix(prefix) => rows.push_back(Row::Prefix(prefix.to_owned())),
+                    ListEntry::CommonPrefix(prefix) => rows.push(Row::Prefix(prefix.to_owned())),
                 }
-            }
-            let extra = rows.len().saturating_sub(wanted.limit as usize);
-            if reverse {
-                rows.drain(..extra);
             }
             if !page.truncated {
-                let mut rows = Vec::from(rows);
-                if reverse {
-                    rows.reverse();
-                }
                 return Ok(rows);
             }
-            marker = page.next_marker;
+            request.marker = page.next_marker;
         }
     }
 

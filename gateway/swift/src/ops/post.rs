@@ -7,10 +7,10 @@ use crate::authorize::Need;
 use crate::entity::link_of;
 use crate::error::{Result, SwiftError};
 use crate::gateway::{Call, Reply, SwiftGateway};
-use crate::headers::{self, Kind, expiry, metadata};
+use crate::headers::{self, Kind, Pairs, expiry, metadata};
 use http::StatusCode;
 use http::header::LOCATION;
-use ringfort_object::{Attributes, CopyOptions, ObjectInfo};
+use ringfort_object::{Attributes, ObjectInfo, UpdateOptions};
 
 impl SwiftGateway {
     pub(crate) async fn post_object(&self, call: Call) -> Reply {
@@ -19,13 +19,17 @@ impl SwiftGateway {
             return Err(SwiftError::bad_request("A PUT request is required to set a symlink target"));
         }
         let at = call.path();
-        let (info, _) = self.object(&at, version_of(&call)?, false).await?;
         if call.query.has("version-id") {
+            self.object(&at, version_of(&call)?, false).await?;
             return Err(SwiftError::bad_request("POST to a specific version is not allowed"));
         }
-        let attributes = self.posted(&call, &info)?;
-        let options = CopyOptions { replace: Some(attributes), ..CopyOptions::default() };
-        self.inner.objects.copy(&at, None, &at, options).await?;
+        let posted = self.posted(&call)?;
+        let options = UpdateOptions { touch: true, ..UpdateOptions::default() };
+        let change = move |attributes: &mut Attributes| {
+            posted.set(attributes);
+            Ok::<_, SwiftError>(())
+        };
+        let info = self.inner.objects.update_attributes(&at, options, change).await?;
         if let Some(link) = link_of(&info) {
             return Err(self.elsewhere(&call, &link.plain_path(&call.account_name), &info));
         }
@@ -46,30 +50,42 @@ impl SwiftGateway {
         shown.iter().fold(error, |error, (name, value)| error.header(name.clone(), value.clone()))
     }
 
-    /// The attributes that an object has after a POST.
-    fn posted(&self, call: &Call, info: &ObjectInfo) -> Result<Attributes> {
+    /// What a POST says of an object.
+    fn posted(&self, call: &Call) -> Result<Posted> {
         let head = &call.parts.headers;
         let given = metadata(head, Kind::Object, &self.inner.config)?;
-        let mut attributes = Attributes {
-            content_type: info.attributes.content_type.clone(),
-            metadata: given.into_iter().filter(|(_, value)| !value.is_empty()).collect(),
-            checksums: info.attributes.checksums.clone(),
-            expires_at: expiry(head)?,
-            headers: Vec::new(),
-        };
-        if let Some(content_type) = headers::filled(head, "content-type")? {
-            let known = Listed::parse(info.attributes.content_type.as_deref().unwrap_or_default());
+        let content_type = headers::filled(head, "content-type")?.map(str::to_owned);
+        let mut system = Vec::new();
+        for name in SYSTEM {
+            if let Some(value) = headers::filled(head, name)? {
+                system.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        let metadata = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        Ok(Posted { metadata, content_type, system, expires_at: expiry(head)? })
+    }
+}
+
+/// What a POST says of an object: all that clients may set of it but the content type, which stays if none is given.
+struct Posted {
+    metadata: Pairs,
+    content_type: Option<String>,
+    /// Values of the headers in [`SYSTEM`].
+    system: Pairs,
+    expires_at: Option<u64>,
+}
+
+impl Posted {
+    fn set(&self, attributes: &mut Attributes) {
+        if let Some(content_type) = &self.content_type {
+            let known = Listed::parse(attributes.content_type.as_deref().unwrap_or_default());
             let listed = Listed { content_type: content_type::given(content_type), ..known };
             attributes.content_type = Some(listed.stored());
         }
+        attributes.metadata.clone_from(&self.metadata);
+        attributes.expires_at = self.expires_at;
         // What is ours, or another dialect's, is nobody's to remove.
-        let ours = |name: &str| !SYSTEM.contains(&name);
-        attributes.headers = info.attributes.headers.iter().filter(|(name, _)| ours(name)).cloned().collect();
-        for name in SYSTEM {
-            if let Some(value) = headers::filled(head, name)? {
-                attributes.headers.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        Ok(attributes)
+        attributes.headers.retain(|(name, _)| !SYSTEM.contains(&name.as_str()));
+        attributes.headers.extend(self.system.iter().cloned());
     }
 }

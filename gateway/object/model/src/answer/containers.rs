@@ -49,6 +49,8 @@ pub enum ContainerItem {
         created: HybridTime,
         /// When its record was changed last.
         modified: HybridTime,
+        /// Policy of its objects.
+        policy: u16,
         /// The shards of its index.
         shards: Vec<ShardId>,
     },
@@ -97,7 +99,8 @@ pub(super) fn items(
             out.u8(1).bytes(rolled);
             return Step::Past(at(rolled));
         }
-        out.u8(0).bytes(name).u64(record.created.0).u64(record.revision).u64(record.incarnation);
+        out.u8(0).bytes(name).u64(record.created.0).u64(record.revision).varint(u64::from(record.policy));
+        out.u64(record.incarnation);
         out.len(record.shards.len());
         for (_, number) in &record.shards {
             out.varint(u64::from(*number));
@@ -145,10 +148,11 @@ fn read_item(from: &mut Reader<'_>) -> Option<ContainerItem> {
         return Some(ContainerItem::CommonPrefix(from.str()?.to_owned()));
     }
     let name = from.str()?.to_owned();
-    let (created, modified, incarnation) = (HybridTime(from.u64()?), HybridTime(from.u64()?), from.u64()?);
+    let (created, modified) = (HybridTime(from.u64()?), HybridTime(from.u64()?));
+    let (policy, incarnation) = (u16::try_from(from.varint()?).ok()?, from.u64()?);
     let count = from.count()?;
     let shards = (0..count)
         .map(|_| Some(ShardId { incarnation, number: from.varint_u32()? }))
         .collect::<Option<Vec<_>>>()?;
-    Some(ContainerItem::Container { name, created, modified, shards })
+    Some(ContainerItem::Container { name, created, modified, policy, shards })
 }

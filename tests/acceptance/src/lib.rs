@@ -24,5 +24,5 @@ pub use load::{Load, read_back};
 pub use operator::{HalfUpload, Launch, TmpFs, snapshot, until};
 pub use server::{Server, ServerBuilder};
 pub use sign::Keys;
-pub use tools::{LoopDisk, Tool, flip_bits, package_folder, run_to_end, venv_program, wipe};
+pub use tools::{LoopDisk, Tool, cache_folder, flip_bits, package_folder, run_to_end, venv_program, wipe};
 pub use writers::WritePlan;

@@ -100,6 +100,24 @@ impl Tool {
         self
     }
 
+    /// Runs it in this folder.
+    #[must_use]
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// Runs it and returns its standard output, even if it says that it failed.
+    ///
+    /// # Errors
+    /// When it can't be started, or ended by a signal.
+    pub fn run_whatever_comes(mut self) -> Result<String> {
+        let shown = self.shown.to_string_lossy().into_owned();
+        let output = self.command.output().with_context(|| format!("cannot run {shown}"))?;
+        ensure!(output.status.code().is_some(), "{shown}: {}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Runs it and returns its standard output.
     ///
     /// # Errors
@@ -121,16 +139,23 @@ pub fn run_to_end(shown: &str, output: &Output) -> Result<String> {
     Ok(out.into_owned())
 }
 
+/// Where `make test` keeps what it installs.
+///
+/// # Errors
+/// When there is no home.
+pub fn cache_folder() -> Result<PathBuf> {
+    Ok(match std::env::var_os("RINGFORT_CACHE") {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(std::env::var_os("HOME").context("no HOME")?).join(".cache/ringfort"),
+    })
+}
+
 /// A program of the Python environment that `make test` makes.
 ///
 /// # Errors
 /// When it is not there.
 pub fn venv_program(name: &str) -> Result<PathBuf> {
-    let cache = match std::env::var_os("RINGFORT_CACHE") {
-        Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(std::env::var_os("HOME").context("no HOME")?).join(".cache/ringfort"),
-    };
-    let path = cache.join("venv/bin").join(name);
+    let path = cache_folder()?.join("venv/bin").join(name);
     ensure!(path.exists(), "{} is missing: `make prepare-test` first", path.display());
     Ok(path)
 }

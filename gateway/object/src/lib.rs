@@ -19,6 +19,7 @@ mod put;
 mod read;
 mod reconcile;
 mod reverse;
+mod settings;
 mod shards;
 mod split;
 mod store;
@@ -39,6 +40,7 @@ pub use ports::{ChunkPort, MetaPort, PortError, PortFuture};
 pub use ringfort_object_model::{
     Attributes, ETag, ETagMatch, NameParseError, UploadId, VersionId, Versioning, WriteConditions,
 };
+pub use settings::ContainerSettings;
 pub use store::{ObjectStore, StoreConfig};
 pub use types::{
     AccountInfo, BodyStream, CompleteOptions, CompletePart, CondemnedBlob, ContainerEntry, ContainerInfo,

@@ -3,6 +3,7 @@
 //! A fuzzer outside this crate calls these under the feature `fuzzing`; the property test below calls the same functions
 //! with a few hundred random inputs in every test run. A function returns nothing: it panics, or the parser holds.
 
+use crate::access::{Acl, Context, Policy, Requester};
 use crate::auth::{Payload, examples};
 use crate::body::checksum::Declared;
 use crate::body::chunked::ChunkedDecoder;
@@ -22,6 +23,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("request_head", request_head),
     ("aws_chunked", aws_chunked),
     ("xml_documents", xml_documents),
+    ("bucket_policy", bucket_policy),
     ("ranges_and_conditions", ranges_and_conditions),
     ("object_headers", object_headers),
     ("request_target", request_target),
@@ -33,7 +35,7 @@ pub fn authorization_header(bytes: &[u8]) {
     let mut parts = examples::get_example();
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     parts.headers.insert(AUTHORIZATION, value);
-    if examples::at(&parts, examples::NOW).is_ok() {
+    if examples::at(&parts, examples::NOW).is_ok_and(|known| known.credential.is_some()) {
         assert!(contains(bytes, examples::GET_SIGNATURE), "accepted under another signature");
     }
 }
@@ -44,7 +46,7 @@ pub fn presigned_query(bytes: &[u8]) {
     let Ok(uri) = Uri::from_maybe_shared(Bytes::from(uri)) else { return };
     let mut parts = examples::head("GET", "/", &[("host", "examplebucket.s3.amazonaws.com")]);
     parts.uri = uri;
-    if examples::at(&parts, examples::NOW).is_ok() {
+    if examples::at(&parts, examples::NOW).is_ok_and(|known| known.credential.is_some()) {
         assert!(contains(bytes, examples::PRESIGNED_SIGNATURE), "accepted under another signature");
     }
 }
@@ -112,6 +114,18 @@ fn decode(mut decoder: ChunkedDecoder, body: &[u8], piece: usize) -> Option<Deco
 pub fn xml_documents(bytes: &[u8]) {
     ops::read_any_document(bytes);
     let _ = xml::parse(bytes, "Delete");
+}
+
+/// A bucket policy, and an access control list in its kept form.
+pub fn bucket_policy(bytes: &[u8]) {
+    if let Ok(policy) = Policy::parse(bytes, "bucket") {
+        let _ = (policy.is_public(), policy.asks_for_tags());
+        let context = Context::default();
+        let _ = policy.judge(&Requester::Anonymous, "s3:GetObject", "bucket/key", &context);
+    }
+    if let Some(acl) = std::str::from_utf8(bytes).ok().and_then(Acl::of_text) {
+        assert_eq!(Acl::of_text(&acl.to_text()), Some(acl), "a list comes back");
+    }
 }
 
 /// Ranges, entity tags, dates and sources: one text as the value of each such header.
@@ -209,6 +223,11 @@ mod tests {
         b"<Delete><Quiet>true</Quiet><Object><Key>a&amp;&#65;</Key><VersionId>null</VersionId></Object></Delete>",
         b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>&quot;0123456789abcdef0123456789abcdef&quot;\
             </ETag></Part></CompleteMultipartUpload>",
+        br#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":"s3:Get*",
+            "Resource":"arn:aws:s3:::bucket/*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}]}"#,
+        b"id\tname\nREAD\tgroup\tglobal/AllUsers",
+        b"<LifecycleConfiguration><Rule><Prefix/><Status>Enabled</Status><Expiration><Date>2017-09-27</Date></Expiration>\
+            </Rule></LifecycleConfiguration>",
         b"bytes=1-2",
         b"W/\"0123456789abcdef0123456789abcdef-3\", *",
         b"Fri, 24 May 2013 00:00:00 GMT",

@@ -1,13 +1,16 @@
 //! From a request to its reply: authentication, routing, names, the operation, and errors in AWS's words.
 
+use crate::access::{Owner, Requester, setting};
+use crate::admission::Home;
 use crate::auth::{Payload, Rules, authenticate};
 use crate::config::S3Config;
-use crate::credentials::{Credential, CredentialStore};
+use crate::credentials::CredentialStore;
 use crate::error::{ErrorCode, S3Error};
 use crate::headers;
 use crate::measure::Meters;
 use crate::names;
 use crate::operation::{Operation, route};
+use crate::ops::{cors, refusal};
 use crate::target::{Query, Target};
 use crate::xml::XmlWriter;
 use bytes::Bytes;
@@ -37,7 +40,9 @@ pub(crate) struct Inner {
 pub(crate) struct Call {
     pub(crate) parts: Parts,
     pub(crate) query: Query,
-    pub(crate) credential: Arc<Credential>,
+    pub(crate) requester: Requester,
+    /// The bucket, where the request names one that is there.
+    pub(crate) home: Option<Home>,
     /// Empty where the path names none.
     pub(crate) bucket: String,
     /// Empty where the path names none.
@@ -51,8 +56,24 @@ pub(crate) struct CallBody {
 }
 
 impl Call {
+    /// The account that has the bucket; the requester's where there is none.
     pub(crate) fn account(&self) -> &str {
-        self.credential.account()
+        match &self.home {
+            Some(home) => &home.account,
+            None => self.requester.account().unwrap_or_default(),
+        }
+    }
+
+    /// The owner of the bucket; the requester where there is none.
+    pub(crate) fn owner(&self) -> Owner {
+        self.home.as_ref().map_or_else(|| self.requester.owner(), |home| home.owner.clone())
+    }
+
+    /// The bucket.
+    pub(crate) fn home(&self) -> Result<&Home, S3Error> {
+        self.home
+            .as_ref()
+            .ok_or_else(|| S3Error::from(ErrorCode::NoSuchBucket).detail("BucketName", &self.bucket))
     }
 
     pub(crate) fn path(&self) -> ObjectPath {
@@ -85,8 +106,14 @@ impl S3Gateway {
         let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(RequestId::generate);
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
 
+        let page = self.sender_page(&parts).await;
         let mut operation = None;
-        let reply = self.serve(parts, boxed(body), &mut operation).await;
+        let reply = match &page {
+            _ if method == Method::OPTIONS => {
+                cors::preflight(&parts.headers, page.as_ref().and_then(|page| page.rules.as_deref()))
+            }
+            _ => self.serve(parts, boxed(body), &mut operation).await,
+        };
         let mut response = reply.unwrap_or_else(|error| {
             log_refusal(&error, request_id, operation, &method);
             self.inner.meters.refused(error.code().name());
@@ -95,20 +122,28 @@ impl S3Gateway {
         let headers = response.headers_mut();
         headers.insert("x-amz-request-id", request_id.header_value());
         headers.insert("x-amz-id-2", self.inner.host_id.clone());
+        if let Some(page) = page.filter(|_| method != Method::OPTIONS) {
+            page.decorate(headers);
+        }
         let took = ringfort_runtime::boot_time().saturating_sub(started);
         self.inner.meters.note(operation, response.status(), took);
         response
     }
 
     async fn serve(&self, parts: Parts, body: RequestBody, operation: &mut Option<Operation>) -> Reply {
-        let (found, call, body) = self.admit(parts, body, operation)?;
-        let reply = self.run(found, &call, body).await;
-        match reply {
-            Err(error) if error.code() == ErrorCode::NoSuchBucket => {
-                Err(self.whose_bucket(&call, error).await)
-            }
-            reply => reply,
+        let (found, mut call, body) = self.admit(parts, body, operation)?;
+        if !call.bucket.is_empty() && found != Operation::CreateBucket {
+            let home = self.home_of(&call.requester, &call.bucket).await;
+            call.home = home.map_err(|error| refusal(error, &call))?;
+            check_expected_owner(&call)?;
         }
+        if call.home.is_some() || call.bucket.is_empty() || found == Operation::CreateBucket {
+            self.admit_to_operation(found, &call).await?;
+        } else {
+            // Whoever asks: that a name is free is no secret.
+            call.home()?;
+        }
+        self.run(found, &call, body).await
     }
 
     /// Everything that is decided by the head of the request alone.
@@ -138,16 +173,11 @@ impl S3Gateway {
             names::check_key(key)?;
         }
         headers::refuse_unsupported(&parts.headers)?;
-        if let Some(owner) = headers::text(&parts.headers, "x-amz-expected-bucket-owner")?
-            && owner != known.credential.account()
-            && owner != known.credential.owner_id()
-        {
-            return Err(ErrorCode::AccessDenied.into());
-        }
         let bucket = target.bucket().unwrap_or_default().to_owned();
         let key = target.key().unwrap_or_default().to_owned();
         let query = known.query.unwrap_or(target.query);
-        let call = Call { parts, query, credential: known.credential, bucket, key };
+        let requester = known.credential.map_or(Requester::Anonymous, Requester::Known);
+        let call = Call { parts, query, requester, home: None, bucket, key };
         Ok((found, call, CallBody { payload: known.payload, body }))
     }
 
@@ -175,6 +205,8 @@ impl S3Gateway {
             Operation::PutBucketVersioning => self.put_bucket_versioning(call, body).await,
             Operation::GetBucketAcl => self.get_bucket_acl(call).await,
             Operation::GetObjectAcl => self.get_object_acl(call).await,
+            Operation::PutBucketAcl => self.put_bucket_acl(call, body).await,
+            Operation::GetObjectTagging => self.get_object_tagging(call).await,
             Operation::ListObjectVersions => self.list_object_versions(call).await,
             Operation::ListMultipartUploads => self.list_multipart_uploads(call).await,
             Operation::DeleteObjects => self.delete_objects(call, body).await,
@@ -186,6 +218,25 @@ impl S3Gateway {
             Operation::CompleteMultipartUpload => self.complete_multipart_upload(call, body).await,
             Operation::AbortMultipartUpload => self.abort_multipart_upload(call).await,
             Operation::ListParts => self.list_parts(call).await,
+            Operation::GetBucketPolicy => self.get_bucket_policy(call),
+            Operation::PutBucketPolicy => self.put_bucket_policy(call, body).await,
+            Operation::DeleteBucketPolicy => self.remove_setting(call, setting::POLICY).await,
+            Operation::GetBucketPolicyStatus => self.get_bucket_policy_status(call),
+            Operation::GetPublicAccessBlock => self.get_public_access_block(call),
+            Operation::PutPublicAccessBlock => self.put_public_access_block(call, body).await,
+            Operation::DeletePublicAccessBlock => self.remove_setting(call, setting::BLOCK_PUBLIC).await,
+            Operation::GetBucketOwnershipControls => self.get_bucket_ownership_controls(call),
+            Operation::PutBucketOwnershipControls => self.put_bucket_ownership_controls(call, body).await,
+            Operation::DeleteBucketOwnershipControls => self.remove_setting(call, setting::OWNERSHIP).await,
+            Operation::GetBucketCors => self.get_bucket_cors(call),
+            Operation::PutBucketCors => self.put_bucket_cors(call, body).await,
+            Operation::DeleteBucketCors => self.remove_setting(call, setting::CORS).await,
+            Operation::GetBucketLifecycleConfiguration => self.get_bucket_lifecycle(call),
+            Operation::PutBucketLifecycleConfiguration => self.put_bucket_lifecycle(call, body).await,
+            Operation::DeleteBucketLifecycle => self.remove_setting(call, setting::LIFECYCLE).await,
+            Operation::GetBucketTagging => self.get_bucket_tagging(call),
+            Operation::PutBucketTagging => self.put_bucket_tagging(call, body).await,
+            Operation::DeleteBucketTagging => self.remove_setting(call, setting::TAGGING).await,
             Operation::GetUnset => self.get_unset(call).await,
             Operation::DeleteUnset => self.delete_unset(call).await,
             Operation::GetObject
@@ -198,13 +249,15 @@ impl S3Gateway {
             }
         }
     }
+}
 
-    /// A bucket that the caller's account lacks: somebody else's, or nobody's?
-    async fn whose_bucket(&self, call: &Call, error: S3Error) -> S3Error {
-        match self.inner.objects.container_owner(&call.bucket).await {
-            Ok(Some(owner)) if owner != call.account() => ErrorCode::AccessDenied.into(),
-            _ => error,
+fn check_expected_owner(call: &Call) -> Result<(), S3Error> {
+    let expected = headers::text(&call.parts.headers, "x-amz-expected-bucket-owner")?;
+    match (expected, &call.home) {
+        (Some(expected), Some(home)) if expected != home.account && expected != home.owner.id => {
+            Err(ErrorCode::AccessDenied.into())
         }
+        _ => Ok(()),
     }
 }
 

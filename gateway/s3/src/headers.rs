@@ -15,7 +15,7 @@ const META_BYTES_MAX: usize = 2048;
 const SYSTEM: [HeaderName; 5] =
     [CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, EXPIRES];
 
-/// Headers that ask for something that is not there. A client that asked for encryption, a lock or a grant and was
+/// Headers that ask for something that is not there. A client that asked for encryption or a lock and was
 /// told "done" would be deceived.
 const NOT_THERE: &[&str] = &[
     "x-amz-server-side-encryption",
@@ -27,13 +27,7 @@ const NOT_THERE: &[&str] = &[
     "x-amz-object-lock-mode",
     "x-amz-object-lock-retain-until-date",
     "x-amz-object-lock-legal-hold",
-    "x-amz-tagging",
     "x-amz-website-redirect-location",
-    "x-amz-grant-read",
-    "x-amz-grant-write",
-    "x-amz-grant-read-acp",
-    "x-amz-grant-write-acp",
-    "x-amz-grant-full-control",
     "x-amz-write-offset-bytes",
     "x-amz-mfa",
 ];
@@ -44,11 +38,6 @@ pub(crate) fn refuse_unsupported(headers: &HeaderMap) -> Result<(), S3Error> {
         if NOT_THERE.contains(&name) {
             return Err(S3Error::not_implemented(name));
         }
-    }
-    if let Some(acl) = text(headers, "x-amz-acl")?
-        && !matches!(acl, "private" | "bucket-owner-full-control" | "bucket-owner-read")
-    {
-        return Err(S3Error::not_implemented("x-amz-acl"));
     }
     match text(headers, "x-amz-storage-class")? {
         None | Some("STANDARD") => Ok(()),
@@ -166,6 +155,7 @@ pub(crate) fn push_attributes(out: &mut HeaderMap, attributes: &Attributes) {
     let content_type = attributes.content_type.as_deref().and_then(|value| value.parse().ok());
     out.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static("binary/octet-stream")));
     for (name, value) in &attributes.headers {
+        // Tags and lists are kept here, too, under names that are none of a header.
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
             out.insert(name, value);
         }
@@ -355,7 +345,7 @@ mod tests {
             assert_eq!(refuse_unsupported(&headers).err().map(|e| e.code()), expected, "{name}");
         };
         check("x-amz-acl", "private", None);
-        check("x-amz-acl", "public-read", Some(ErrorCode::NotImplemented));
+        check("x-amz-acl", "public-read", None);
         check("x-amz-server-side-encryption", "AES256", Some(ErrorCode::NotImplemented));
         check("x-amz-storage-class", "STANDARD", None);
         check("x-amz-storage-class", "GLACIER", Some(ErrorCode::InvalidStorageClass));

@@ -4,14 +4,16 @@
 //! into what AWS would have said. A request passes, in this order:
 //!
 //! ```text
-//! target, head size -> signature (SigV4) -> route -> names, headers -> operation -> reply or error in XML
-//!                                                                        |
+//! target, head size -> signature (SigV4) -> route -> names, headers -> access -> operation -> reply or error in XML
+//!                                                                                  |
 //!                     body: aws-chunked framing, length, SHA-256, checksums -> object layer
 //! ```
 //!
 //! Nothing polls the body before everything left of it has been decided, so a client that waits for `100 Continue` is
 //! told no before it sends, and a client that does not costs no memory.
 
+mod access;
+mod admission;
 mod auth;
 mod body;
 mod clock;

@@ -24,35 +24,92 @@ macro_rules! operations {
 
 operations! {
     ListBuckets CreateBucket HeadBucket DeleteBucket GetBucketLocation GetBucketVersioning PutBucketVersioning
-    GetBucketAcl GetObjectAcl ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads DeleteObjects
+    GetBucketAcl PutBucketAcl GetBucketPolicy PutBucketPolicy DeleteBucketPolicy GetBucketPolicyStatus
+    GetPublicAccessBlock PutPublicAccessBlock DeletePublicAccessBlock
+    GetBucketOwnershipControls PutBucketOwnershipControls DeleteBucketOwnershipControls
+    GetBucketCors PutBucketCors DeleteBucketCors
+    GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
+    GetBucketTagging PutBucketTagging DeleteBucketTagging
+    GetObjectAcl GetObjectTagging ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads DeleteObjects
     PutObject CopyObject GetObject HeadObject DeleteObject GetObjectAttributes
     CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload AbortMultipartUpload ListParts
     GetUnset DeleteUnset
 }
 
+/// A sub-resource, and the operations that GET, PUT and DELETE are on it.
+type SubResource = (&'static str, [Option<Operation>; 3]);
+
+const OF_BUCKETS: &[SubResource] = &[
+    ("acl", [Some(Operation::GetBucketAcl), Some(Operation::PutBucketAcl), None]),
+    (
+        "cors",
+        [Some(Operation::GetBucketCors), Some(Operation::PutBucketCors), Some(Operation::DeleteBucketCors)],
+    ),
+    (
+        "lifecycle",
+        [
+            Some(Operation::GetBucketLifecycleConfiguration),
+            Some(Operation::PutBucketLifecycleConfiguration),
+            Some(Operation::DeleteBucketLifecycle),
+        ],
+    ),
+    (
+        "ownershipControls",
+        [
+            Some(Operation::GetBucketOwnershipControls),
+            Some(Operation::PutBucketOwnershipControls),
+            Some(Operation::DeleteBucketOwnershipControls),
+        ],
+    ),
+    (
+        "policy",
+        [
+            Some(Operation::GetBucketPolicy),
+            Some(Operation::PutBucketPolicy),
+            Some(Operation::DeleteBucketPolicy),
+        ],
+    ),
+    ("policyStatus", [Some(Operation::GetBucketPolicyStatus), None, None]),
+    (
+        "publicAccessBlock",
+        [
+            Some(Operation::GetPublicAccessBlock),
+            Some(Operation::PutPublicAccessBlock),
+            Some(Operation::DeletePublicAccessBlock),
+        ],
+    ),
+    (
+        "tagging",
+        [
+            Some(Operation::GetBucketTagging),
+            Some(Operation::PutBucketTagging),
+            Some(Operation::DeleteBucketTagging),
+        ],
+    ),
+];
+
+/// Whoever sets or removes one must not reach the object itself by another method.
+const OF_OBJECTS: &[SubResource] = &[
+    ("acl", [Some(Operation::GetObjectAcl), None, None]),
+    ("tagging", [Some(Operation::GetObjectTagging), None, None]),
+];
+
 /// Sub-resources of buckets and objects that are not there.
 const NOT_THERE: &[&str] = &[
     "abac",
     "accelerate",
-    "acl",
     "analytics",
     "append",
-    "cors",
     "encryption",
     "intelligent-tiering",
     "inventory",
     "legal-hold",
-    "lifecycle",
     "logging",
     "metadataConfiguration",
     "metadataTable",
     "metrics",
     "notification",
     "object-lock",
-    "ownershipControls",
-    "policy",
-    "policyStatus",
-    "publicAccessBlock",
     "renameObject",
     "replication",
     "requestPayment",
@@ -60,7 +117,6 @@ const NOT_THERE: &[&str] = &[
     "retention",
     "select",
     "session",
-    "tagging",
     "torrent",
     "website",
 ];
@@ -78,16 +134,29 @@ pub(crate) fn route(
     {
         return Ok(found);
     }
+    if let Some(name) = query.names().find(|name| NOT_THERE.contains(name)) {
+        return Err(S3Error::not_implemented(name));
+    }
+    if bucket.is_some()
+        && let Some((name, operations)) = sub_resource(key.is_some(), query)
+    {
+        let found = match *method {
+            Method::GET => operations[0],
+            Method::PUT => operations[1],
+            Method::DELETE => operations[2],
+            _ => None,
+        };
+        let writes = *method == Method::PUT || *method == Method::DELETE;
+        return found.ok_or_else(|| match key {
+            Some(_) if writes => S3Error::not_implemented(name),
+            _ => S3Error::from(ErrorCode::MethodNotAllowed).detail("Method", method.as_str()),
+        });
+    }
     let found = match (bucket, key) {
         (None, _) => service_operation(method),
         (Some(_), None) => bucket_operation(method, query),
         (Some(_), Some(_)) => object_operation(method, query, headers),
     };
-    if let Some(name) = query.names().find(|name| NOT_THERE.contains(name))
-        && !matches!(found, Some(Operation::GetBucketAcl | Operation::GetObjectAcl))
-    {
-        return Err(S3Error::not_implemented(name));
-    }
     let is_form = || {
         let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
         content_type.is_some_and(|value| value.starts_with("multipart/form-data"))
@@ -98,13 +167,17 @@ pub(crate) fn route(
     })
 }
 
+fn sub_resource(of_object: bool, query: &Query) -> Option<&'static SubResource> {
+    let table = if of_object { OF_OBJECTS } else { OF_BUCKETS };
+    query.names().find_map(|asked| table.iter().find(|(name, _)| *name == asked))
+}
+
 fn service_operation(method: &Method) -> Option<Operation> {
     (method == Method::GET).then_some(Operation::ListBuckets)
 }
 
 fn bucket_operation(method: &Method, query: &Query) -> Option<Operation> {
     Some(match *method {
-        Method::GET if query.has("acl") => Operation::GetBucketAcl,
         Method::GET if query.has("location") => Operation::GetBucketLocation,
         Method::GET if query.has("versioning") => Operation::GetBucketVersioning,
         Method::GET if query.has("versions") => Operation::ListObjectVersions,
@@ -124,7 +197,6 @@ fn object_operation(method: &Method, query: &Query, headers: &HeaderMap) -> Opti
     let copies = headers.contains_key("x-amz-copy-source");
     let of_upload = query.has("uploadId");
     Some(match *method {
-        Method::GET if query.has("acl") => Operation::GetObjectAcl,
         Method::GET if query.has("attributes") => Operation::GetObjectAttributes,
         Method::GET if of_upload => Operation::ListParts,
         Method::GET => Operation::GetObject,
@@ -169,13 +241,16 @@ mod tests {
         );
         assert_eq!(check(Method::PUT, object, "", true), Ok(Operation::CopyObject));
         assert_eq!(check(Method::POST, object, "uploads", false), Ok(Operation::CreateMultipartUpload));
-        assert_eq!(check(Method::GET, object, "tagging", false), Ok(Operation::GetUnset));
-        assert_eq!(check(Method::GET, bucket, "cors", false), Ok(Operation::GetUnset));
-        assert_eq!(check(Method::DELETE, bucket, "policy", false), Ok(Operation::DeleteUnset));
+        assert_eq!(check(Method::GET, object, "tagging", false), Ok(Operation::GetObjectTagging));
+        assert_eq!(check(Method::GET, bucket, "website", false), Ok(Operation::GetUnset));
+        assert_eq!(check(Method::DELETE, bucket, "website", false), Ok(Operation::DeleteUnset));
+        assert_eq!(check(Method::PUT, bucket, "policy", false), Ok(Operation::PutBucketPolicy));
+        assert_eq!(check(Method::DELETE, bucket, "acl", false), Err(ErrorCode::MethodNotAllowed));
+        assert_eq!(check(Method::HEAD, bucket, "policy", false), Err(ErrorCode::MethodNotAllowed));
         for (method, path, query) in [
-            (Method::PUT, bucket, "acl"),
-            (Method::PUT, bucket, "policy"),
-            (Method::PUT, bucket, "lifecycle"),
+            (Method::PUT, bucket, "website"),
+            (Method::PUT, object, "acl"),
+            (Method::DELETE, object, "tagging"),
             (Method::GET, bucket, "inventory"),
             (Method::DELETE, bucket, "versioning&analytics"),
             (Method::PUT, object, "tagging"),

@@ -21,10 +21,11 @@ use http::request::Parts;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A request whose signature holds.
+/// A request whose signature holds, or that has none.
 #[derive(Debug)]
 pub(crate) struct Authenticated {
-    pub(crate) credential: Arc<Credential>,
+    /// None of an anonymous request.
+    pub(crate) credential: Option<Arc<Credential>>,
     /// How the body is protected.
     pub(crate) payload: Payload,
     /// The query as it was signed, where that differs from how it was read at first.
@@ -49,7 +50,8 @@ pub(crate) fn authenticate(
     rules: Rules<'_>,
 ) -> Result<Authenticated, S3Error> {
     let Some(claim) = Claim::find(parts, &target.query)? else {
-        return Err(ErrorCode::AccessDenied.into());
+        let payload = Payload::of_anonymous(parts)?;
+        return Ok(Authenticated { credential: None, payload, query: None, presigned: false });
     };
     claim.check_scope(rules.region)?;
     claim.check_time(rules.now_s, rules.skew_max)?;
@@ -64,7 +66,7 @@ pub(crate) fn authenticate(
     let hash = payload::signed_hash(parts, &claim)?;
     let query = resign::verify(parts, target, &claim, &credential, hash)?;
     let payload = Payload::from_claim(hash, &claim, &credential)?;
-    Ok(Authenticated { credential, payload, query, presigned: claim.is_presigned() })
+    Ok(Authenticated { credential: Some(credential), payload, query, presigned: claim.is_presigned() })
 }
 
 #[cfg(test)]

@@ -35,6 +35,22 @@ pub(super) fn signed_hash<'a>(parts: &'a Parts, claim: &Claim<'_>) -> Result<&'a
 }
 
 impl Payload {
+    /// How the body of a request without a signature is protected.
+    pub(super) fn of_anonymous(parts: &Parts) -> Result<Self, S3Error> {
+        let Some(value) = parts.headers.get("x-amz-content-sha256") else { return Ok(Self::Unsigned) };
+        match value.to_str().map_err(|_| invalid_hash())? {
+            UNSIGNED => Ok(Self::Unsigned),
+            UNSIGNED_TRAILER => Ok(Self::Chunked { signer: None, trailer: true }),
+            hash => Self::of_hash(hash),
+        }
+    }
+
+    fn of_hash(hash: &str) -> Result<Self, S3Error> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(hash, &mut digest).map_err(|_| invalid_hash())?;
+        Ok(Self::Sha256(digest))
+    }
+
     pub(super) fn from_claim(
         hash: &str,
         claim: &Claim<'_>,
@@ -46,11 +62,7 @@ impl Payload {
             CHUNKS => Ok(Self::Chunked { signer: signer(), trailer: false }),
             CHUNKS_TRAILER => Ok(Self::Chunked { signer: signer(), trailer: true }),
             UNSIGNED_TRAILER => Ok(Self::Chunked { signer: None, trailer: true }),
-            _ => {
-                let mut digest = [0; 32];
-                hex::decode_to_slice(hash, &mut digest).map_err(|_| invalid_hash())?;
-                Ok(Self::Sha256(digest))
-            }
+            hash => Self::of_hash(hash),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Operations on buckets.
 
 use super::{PAGE_MAX, empty_reply, header_value, refusal, xml_reply};
+use crate::access::{Acl, Ownership, setting};
 use crate::body::read_small;
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, CallBody, Reply, S3Gateway};
@@ -54,7 +55,7 @@ impl S3Gateway {
             }
         };
         xml.close("Buckets");
-        xml.person("Owner", call.credential.owner_id(), call.credential.owner_name());
+        xml.owner("Owner", &call.owner());
         if truncated {
             xml.text("ContinuationToken", &URL_SAFE_NO_PAD.encode(&marker));
         }
@@ -71,11 +72,7 @@ impl S3Gateway {
         {
             return Err(S3Error::not_implemented("x-amz-bucket-object-lock-enabled"));
         }
-        if headers::text(head, "x-amz-object-ownership")?
-            .is_some_and(|ownership| ownership != "BucketOwnerEnforced")
-        {
-            return Err(S3Error::not_implemented("x-amz-object-ownership"));
-        }
+        let metadata = first_settings(call)?;
         let document = read_small(head, body.payload, body.body, self.inner.config.xml_bytes_max).await?;
         if !document.is_empty() {
             let asked = read_location(&document)?;
@@ -85,7 +82,7 @@ impl S3Gateway {
                 );
             }
         }
-        let options = CreateContainer { alias_required: true, ..CreateContainer::default() };
+        let options = CreateContainer { alias_required: true, metadata, ..CreateContainer::default() };
         let created = self.inner.objects.create_container(call.account(), &call.bucket, options).await;
         match created.map_err(|e| refusal(e, call))? {
             // Only the oldest region forgives this.
@@ -151,6 +148,28 @@ impl S3Gateway {
         set.map_err(|e| refusal(e, call))?;
         Ok(empty_reply(StatusCode::OK))
     }
+}
+
+/// What a new bucket says about access.
+fn first_settings(call: &Call) -> Result<Vec<(String, String)>, S3Error> {
+    let (head, owner) = (&call.parts.headers, call.requester.owner());
+    let mut settings = vec![(setting::OWNER.to_owned(), owner.to_text())];
+    let ownership = match headers::text(head, "x-amz-object-ownership")? {
+        None => None,
+        Some(name) => Some(Ownership::parse(name).ok_or_else(|| {
+            S3Error::argument("x-amz-object-ownership", name, "Invalid x-amz-object-ownership header")
+        })?),
+    };
+    if let Some(ownership) = ownership {
+        settings.push((setting::OWNERSHIP.to_owned(), ownership.name().to_owned()));
+    }
+    if let Some(acl) = Acl::from_headers(head, &owner, None)? {
+        if ownership == Some(Ownership::BucketOwnerEnforced) && !acl.is_owner_only() {
+            return Err(ErrorCode::InvalidBucketAclWithObjectOwnership.into());
+        }
+        settings.push((setting::ACL.to_owned(), acl.to_text()));
+    }
+    Ok(settings)
 }
 
 /// The region that a CreateBucketConfiguration asks for; empty for the default one.

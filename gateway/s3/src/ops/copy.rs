@@ -1,16 +1,22 @@
 //! CopyObject and UploadPartCopy.
 
+use super::acl::KEPT_ACL;
 use super::multipart::upload_of;
+use super::tagging::KEPT_TAGS;
 use super::{header_value, part_number, push_version, refusal, xml_reply};
 use crate::body::checksum::Algorithm;
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, Reply, S3Gateway};
 use crate::headers::{self, parse_range};
 use crate::names;
+use crate::operation::Operation;
 use crate::xml::XmlWriter;
 use http::HeaderName;
 use percent_encoding::percent_decode_str;
-use ringfort_object::{CopyOptions, GetOptions, ObjectError, ObjectPath, RangeSpec, VersionId, Versioning};
+use ringfort_object::{
+    Attributes, CopyOptions, ETagMatch, GetOptions, ObjectError, ObjectInfo, ObjectPath, RangeSpec,
+    VersionId, Versioning,
+};
 
 const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
 /// Largest object that one CopyObject copies.
@@ -20,19 +26,10 @@ impl S3Gateway {
     pub(crate) async fn copy_object(&self, call: &Call) -> Reply {
         const ROOT: &str = "CopyObjectResult";
         let head = &call.parts.headers;
-        let (from, version) = source_of(call)?;
-        let replace = match headers::text(head, "x-amz-metadata-directive")? {
-            None | Some("COPY") => None,
-            Some("REPLACE") => Some(headers::attributes(head)?),
-            Some(other) => {
-                return Err(S3Error::argument(
-                    "x-amz-metadata-directive",
-                    other,
-                    "Unknown metadata directive.",
-                ));
-            }
-        };
-        if replace.is_none() && version.is_none() && from == call.path() {
+        let (from, version) = self.source_of(call).await?;
+        let replaces_metadata = replaces(call, "x-amz-metadata-directive")?;
+        let replaces_tags = replaces(call, "x-amz-tagging-directive")?;
+        if !replaces_metadata && !replaces_tags && version.is_none() && from == call.path() {
             return Err(S3Error::with(
                 ErrorCode::InvalidRequest,
                 "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -41,9 +38,14 @@ impl S3Gateway {
         }
         let conditions = headers::write_conditions(head)?;
         let must_exist = conditions.if_match.is_some();
-        let options =
-            CopyOptions { replace, source_conditions: headers::source_conditions(head), conditions };
-        self.check_copied_size(call, &from, version).await?;
+        let source = self.check_copied_size(call, &from, version).await?;
+        let replace = attributes_of_copy(call, &source, replaces_metadata, replaces_tags)?;
+        let mut source_conditions = headers::source_conditions(head);
+        if replace.is_some() && source_conditions.if_match.is_none() {
+            // What is kept with the copy was read from this one.
+            source_conditions.if_match = Some(ETagMatch::OneOf(vec![source.etag]));
+        }
+        let options = CopyOptions { replace, source_conditions, conditions };
         let copied = self.inner.objects.copy(&from, version, &call.path(), options).await;
         let done = match copied {
             Ok(done) => done,
@@ -72,7 +74,7 @@ impl S3Gateway {
         call: &Call,
         from: &ObjectPath,
         version: Option<VersionId>,
-    ) -> Result<(), S3Error> {
+    ) -> Result<ObjectInfo, S3Error> {
         let options = GetOptions { version, ..GetOptions::default() };
         let info = match self.inner.objects.head(from, options).await {
             Ok(info) => info,
@@ -84,7 +86,7 @@ impl S3Gateway {
                 "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
             ));
         }
-        Ok(())
+        Ok(info)
     }
 
     pub(crate) async fn upload_part_copy(&self, call: &Call) -> Reply {
@@ -93,7 +95,7 @@ impl S3Gateway {
         let upload = upload_of(call)?;
         let number = part_number(&call.query)?
             .ok_or_else(|| S3Error::argument("partNumber", "", "A part number is required."))?;
-        let (from, version) = source_of(call)?;
+        let (from, version) = self.source_of(call).await?;
         let range = match headers::text(head, "x-amz-copy-source-range")? {
             None => None,
             Some(text) => Some(parse_range(text).filter(|r| matches!(r, RangeSpec::FromTo(..))).ok_or_else(|| {
@@ -159,32 +161,54 @@ impl S3Gateway {
             ObjectError::DeleteMarker { .. } | ObjectError::NoSuchKey => {
                 S3Error::from(ErrorCode::NoSuchKey).detail("Key", &from.key)
             }
-            ObjectError::NoSuchContainer if from.container != call.bucket => {
-                match self.inner.objects.container_owner(&from.container).await {
-                    Ok(Some(owner)) if owner != call.account() => ErrorCode::AccessDenied.into(),
-                    _ => self.missing_bucket(call, from).await,
-                }
-            }
             error => refusal(error, call),
         }
     }
 
-    async fn missing_bucket(&self, call: &Call, from: &ObjectPath) -> S3Error {
-        let name = match self.inner.objects.container(call.account(), &from.container).await {
-            Ok(_) => &call.bucket,
-            Err(_) => &from.container,
-        };
-        S3Error::from(ErrorCode::NoSuchBucket).detail("BucketName", name)
+    /// The source, which the requester must be allowed to read.
+    async fn source_of(&self, call: &Call) -> Result<(ObjectPath, Option<VersionId>), S3Error> {
+        let text = headers::text(&call.parts.headers, "x-amz-copy-source")?.unwrap_or_default();
+        let (bucket, key, version) = parse_source(text)?;
+        let found = self.home_of(&call.requester, &bucket).await.map_err(|e| refusal(e, call))?;
+        let home =
+            found.ok_or_else(|| S3Error::from(ErrorCode::NoSuchBucket).detail("BucketName", &bucket))?;
+        let read = Operation::GetObject;
+        self.admit_to_object(read, call, &home, &bucket, &key, version.is_some(), version).await?;
+        Ok((ObjectPath::new(home.account, bucket, key), version))
     }
 }
 
-/// Reads `x-amz-copy-source`: `[/]bucket/key[?versionId=id]`, percent-encoded.
-fn source_of(call: &Call) -> Result<(ObjectPath, Option<VersionId>), S3Error> {
-    let text = headers::text(&call.parts.headers, "x-amz-copy-source")?.unwrap_or_default();
-    let (bucket, key, version) = parse_source(text)?;
-    Ok((ObjectPath::new(call.account(), bucket, key), version))
+fn replaces(call: &Call, directive: &'static str) -> Result<bool, S3Error> {
+    match headers::text(&call.parts.headers, directive)? {
+        None | Some("COPY") => Ok(false),
+        Some("REPLACE") => Ok(true),
+        Some(other) => Err(S3Error::argument(directive, other, "Unknown directive.")),
+    }
 }
 
+/// What the copy keeps, where that is not just what its source has: a copy's list is its own.
+fn attributes_of_copy(
+    call: &Call,
+    source: &ObjectInfo,
+    replaces_metadata: bool,
+    replaces_tags: bool,
+) -> Result<Option<Attributes>, S3Error> {
+    let given = super::attributes_of_new(call)?;
+    let kept = |attributes: &Attributes, name: &str| {
+        attributes.headers.iter().find(|(known, _)| known == name).cloned()
+    };
+    let acl = kept(&given, KEPT_ACL);
+    let tags = kept(if replaces_tags { &given } else { &source.attributes }, KEPT_TAGS);
+    if !replaces_metadata && !replaces_tags && acl == kept(&source.attributes, KEPT_ACL) {
+        return Ok(None);
+    }
+    let mut attributes = if replaces_metadata { given } else { source.attributes.clone() };
+    attributes.headers.retain(|(name, _)| name != KEPT_ACL && name != KEPT_TAGS);
+    attributes.headers.extend(acl.into_iter().chain(tags));
+    Ok(Some(attributes))
+}
+
+/// Reads `x-amz-copy-source`: `[/]bucket/key[?versionId=id]`, percent-encoded.
 pub(super) fn parse_source(text: &str) -> Result<(String, String, Option<VersionId>), S3Error> {
     let refused = |message: &'static str| S3Error::argument("x-amz-copy-source", text, message);
     let (path, version) = match text.split_once("?versionId=") {

@@ -6,6 +6,7 @@ use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, CallBody, Reply, S3Gateway};
 use crate::headers::{self, parse_etag};
 use crate::names;
+use crate::operation::Operation;
 use crate::xml::{self, Node, XmlWriter};
 use http::StatusCode;
 use http::header::HeaderValue;
@@ -57,17 +58,30 @@ impl S3Gateway {
         if document.is_empty() {
             return Err(ErrorCode::MissingRequestBodyError.into());
         }
-        let (asked, quiet) = read_document(&document)?;
-        let answers = self.delete_asked(call, &asked).await?;
+        let (mut asked, quiet) = read_document(&document)?;
+        let answers = self.delete_asked(call, &mut asked).await?;
         Ok(xml_reply(result_xml(&asked, &answers, quiet)))
+    }
+
+    async fn admit_to_key(&self, call: &Call, item: &DeleteItem) -> Result<(), S3Error> {
+        let (operation, version) = (Operation::DeleteObject, item.options.version);
+        let home = call.home()?;
+        self.admit_to_object(operation, call, home, &call.bucket, &item.key, version.is_some(), version).await
     }
 
     /// One answer per key asked; those that cannot be keys are answered here.
     async fn delete_asked(
         &self,
         call: &Call,
-        asked: &[Asked],
+        asked: &mut [Asked],
     ) -> Result<Vec<Result<DeleteDone, S3Error>>, S3Error> {
+        for asked in asked.iter_mut() {
+            if let Ok(item) = &asked.item
+                && let Err(error) = self.admit_to_key(call, item).await
+            {
+                asked.item = Err(error);
+            }
+        }
         let items = asked.iter().filter_map(|asked| asked.item.as_ref().ok().cloned()).collect();
         let deleted = self.inner.objects.delete_many(call.account(), &call.bucket, items).await;
         let mut deleted = deleted.map_err(|e| refusal(e, call))?.into_iter();

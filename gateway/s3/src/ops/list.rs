@@ -112,7 +112,7 @@ fn push_object(xml: &mut XmlWriter, call: &Call, object: &ListedObject<'_>, owne
     xml.etag(object.etag);
     xml.plain("Size", object.size);
     if owner {
-        xml.person("Owner", call.credential.owner_id(), call.credential.owner_name());
+        xml.owner("Owner", &call.owner());
     }
     xml.raw("<StorageClass>STANDARD</StorageClass></Contents>");
 }

@@ -29,8 +29,8 @@ impl S3Gateway {
         xml.text("Bucket", &call.bucket);
         xml.name("Key", &call.key);
         xml.plain("UploadId", upload);
-        xml.person("Initiator", call.credential.owner_id(), call.credential.owner_name());
-        xml.person("Owner", call.credential.owner_id(), call.credential.owner_name());
+        xml.owner("Initiator", &call.owner());
+        xml.owner("Owner", &call.owner());
         xml.text("StorageClass", "STANDARD");
         if let Some(checksum) = UploadChecksum::of(&page.attributes) {
             xml.text("ChecksumAlgorithm", checksum.algorithm.name());
@@ -114,8 +114,8 @@ fn uploads_xml(call: &Call, request: &UploadListRequest, page: &UploadPage, url:
             xml.open("Upload");
             xml.name("Key", key);
             xml.plain("UploadId", upload);
-            xml.person("Initiator", call.credential.owner_id(), call.credential.owner_name());
-            xml.person("Owner", call.credential.owner_id(), call.credential.owner_name());
+            xml.owner("Initiator", &call.owner());
+            xml.owner("Owner", &call.owner());
             xml.text("StorageClass", "STANDARD");
             // An upload's id is the time it was begun.
             xml.time("Initiated", HybridTime(upload.0.0));

@@ -94,6 +94,6 @@ fn push_version_entry(xml: &mut XmlWriter, call: &Call, version: &ListedVersion)
         xml.plain("Size", version.size);
         xml.text("StorageClass", "STANDARD");
     }
-    xml.person("Owner", call.credential.owner_id(), call.credential.owner_name());
+    xml.owner("Owner", &call.owner());
     xml.close(element);
 }

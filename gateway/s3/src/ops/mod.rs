@@ -5,25 +5,32 @@ mod announced;
 mod buckets;
 mod complete;
 mod copy;
+pub(crate) mod cors;
 mod delete;
+mod lifecycle;
 mod list;
 mod list_uploads;
 mod list_versions;
 mod multipart;
 mod put;
 mod read;
+mod settings;
+mod tagging;
 mod unset;
 
 use crate::body::checksum::{Algorithm, TYPE};
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::Call;
+use crate::headers;
 use crate::target::Query;
+pub(crate) use acl::object_acl;
 use http::header::{ALLOW, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LAST_MODIFIED};
 use http::{HeaderMap, Response, StatusCode};
 use ringfort_core::HybridTime;
 use ringfort_http::ReplyBody;
-use ringfort_object::{BodyError, DigestMismatch, ObjectError, VersionId, Versioning};
+use ringfort_object::{Attributes, BodyError, DigestMismatch, ObjectError, VersionId, Versioning};
 use std::time::{Duration, UNIX_EPOCH};
+pub(crate) use tagging::{tags_of, tags_of_header};
 pub(crate) use unset::unset;
 
 pub(crate) const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
@@ -124,6 +131,15 @@ fn part_number(query: &Query) -> Result<Option<u32>, S3Error> {
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn read_any_document(document: &[u8]) {
     let _ = (buckets::read_location(document), buckets::read_versioning(document));
+    let _ = (cors::read_rules(document), tagging::read_document(document, 50));
+    let _ = (settings::read_block(document), settings::read_ownership(document));
+    if let Ok(kept) = lifecycle::read_rules(document) {
+        assert_eq!(
+            lifecycle::read_rules(kept.as_bytes()).ok(),
+            Some(kept),
+            "kept rules are read as they are"
+        );
+    }
     if let Ok((asked, _)) = delete::read_document(document) {
         assert!((1..=delete::KEYS_MAX).contains(&asked.len()), "as many keys as are allowed");
     }
@@ -155,8 +171,17 @@ pub(crate) fn read_copy_source(text: &str) {
     }
 }
 
+/// What a new object keeps of the headers of its request, its list and tags among it.
+fn attributes_of_new(call: &Call) -> Result<Attributes, S3Error> {
+    let head = &call.parts.headers;
+    let mut attributes = headers::attributes(head)?;
+    acl::add_acl(&mut attributes, head, call)?;
+    tagging::add_tags(&mut attributes, head)?;
+    Ok(attributes)
+}
+
 /// Translates what the object layer says.
-fn refusal(error: ObjectError, call: &Call) -> S3Error {
+pub(crate) fn refusal(error: ObjectError, call: &Call) -> S3Error {
     let cause = error.to_string();
     match error {
         ObjectError::NoSuchContainer => {

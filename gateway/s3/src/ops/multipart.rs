@@ -89,7 +89,7 @@ pub(super) fn upload_of(call: &Call) -> Result<UploadId, S3Error> {
 impl S3Gateway {
     pub(crate) async fn create_multipart_upload(&self, call: &Call) -> Reply {
         const ROOT: &str = "InitiateMultipartUploadResult";
-        let mut attributes = headers::attributes(&call.parts.headers)?;
+        let mut attributes = super::attributes_of_new(call)?;
         let checksum = UploadChecksum::from_headers(&call.parts.headers)?;
         if let Some(checksum) = checksum {
             attributes.checksums = vec![

@@ -16,7 +16,7 @@ impl S3Gateway {
         let conditions = headers::write_conditions(head)?;
         let must_exist = conditions.if_match.is_some();
         let options = PutOptions {
-            attributes: headers::attributes(head)?,
+            attributes: super::attributes_of_new(call)?,
             conditions,
             size: plan.size,
             size_max: Some(self.inner.config.put_bytes_max),

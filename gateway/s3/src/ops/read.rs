@@ -178,6 +178,10 @@ fn push_head(
     out.insert(ETAG, etag_value(info.etag));
     out.insert(LAST_MODIFIED, date_value(info.modified));
     push_version(out, info.version, info.versioning);
+    let tags = super::tags_of(&info.attributes).len();
+    if tags > 0 {
+        out.insert("x-amz-tagging-count", HeaderValue::from(tags));
+    }
     if in_part && info.parts > 0 {
         out.insert("x-amz-mp-parts-count", HeaderValue::from(info.parts));
     }

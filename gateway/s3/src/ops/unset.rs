@@ -1,7 +1,6 @@
 //! Sub-resources that nothing can set yet, as AWS answers where they are not set.
 //!
-//! Clients probe them: the aws command asks for an object's tags before it copies a large one, Terraform reads a dozen
-//! configurations of each bucket. "Not set" is the truth, so that is what they are told; only setting one is refused as
+//! Clients probe them: Terraform reads a dozen configurations of each bucket. "Not set" is the truth, so that is what they are told; only setting one is refused as
 //! not implemented. Removing what is not set is done.
 
 use super::{empty_reply, push_version, refusal, version_of, xml_reply};
@@ -28,35 +27,17 @@ type Unset = (&'static str, Answer, bool);
 
 const OF_BUCKETS: &[Unset] = &[
     ("accelerate", Answer::Document("AccelerateConfiguration", ""), false),
-    ("cors", Answer::Missing(ErrorCode::NoSuchCORSConfiguration), true),
     ("encryption", Answer::Missing(ErrorCode::ServerSideEncryptionConfigurationNotFoundError), true),
-    ("lifecycle", Answer::Missing(ErrorCode::NoSuchLifecycleConfiguration), true),
     ("logging", Answer::Document("BucketLoggingStatus", ""), false),
     ("notification", Answer::Document("NotificationConfiguration", ""), false),
     ("object-lock", Answer::Missing(ErrorCode::ObjectLockConfigurationNotFoundError), false),
-    // As the ACLs say, which can't be changed.
-    (
-        "ownershipControls",
-        Answer::Document(
-            "OwnershipControls",
-            "<Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule>",
-        ),
-        false,
-    ),
-    ("policy", Answer::Missing(ErrorCode::NoSuchBucketPolicy), true),
-    ("policyStatus", Answer::Missing(ErrorCode::NoSuchBucketPolicy), false),
-    ("publicAccessBlock", Answer::Missing(ErrorCode::NoSuchPublicAccessBlockConfiguration), true),
     ("replication", Answer::Missing(ErrorCode::ReplicationConfigurationNotFoundError), true),
     ("requestPayment", Answer::Document("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"), false),
-    ("tagging", Answer::Missing(ErrorCode::NoSuchTagSet), true),
     ("website", Answer::Missing(ErrorCode::NoSuchWebsiteConfiguration), true),
 ];
 
-const OF_OBJECTS: &[Unset] = &[
-    ("legal-hold", Answer::NoObjectLock, false),
-    ("retention", Answer::NoObjectLock, false),
-    ("tagging", Answer::Document("Tagging", "<TagSet></TagSet>"), true),
-];
+const OF_OBJECTS: &[Unset] =
+    &[("legal-hold", Answer::NoObjectLock, false), ("retention", Answer::NoObjectLock, false)];
 
 /// The operation on a sub-resource that is never set, if the request is one.
 pub(crate) fn unset(method: &Method, of_object: bool, query: &Query) -> Option<Operation> {

@@ -1,5 +1,6 @@
 //! Writing XML: strings pushed one after the other. A listing of a thousand keys is one buffer and one pass.
 
+use crate::access::Owner;
 use crate::clock;
 use crate::target::STRICT_PATH;
 use percent_encoding::utf8_percent_encode;
@@ -111,6 +112,11 @@ impl XmlWriter {
         self.text("ID", id);
         self.text("DisplayName", name);
         self.close(element);
+    }
+
+    /// As [`Self::person`].
+    pub(crate) fn owner(&mut self, element: &str, owner: &Owner) {
+        self.person(element, &owner.id, &owner.name);
     }
 
     /// Closes the root and gives the document.

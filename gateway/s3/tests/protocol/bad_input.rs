@@ -56,8 +56,6 @@ async fn parameters_and_headers() {
         ("PUT", "/box/n", vec![("x-amz-meta-a", long.as_str())], 400, "MetadataTooLarge"),
         ("PUT", "/box/n", vec![("x-amz-storage-class", "COLD")], 400, "InvalidStorageClass"),
         ("PUT", "/box/n", vec![("x-amz-server-side-encryption", "AES256")], 501, "NotImplemented"),
-        ("PUT", "/box/n", vec![("x-amz-tagging", "a=b")], 501, "NotImplemented"),
-        ("PUT", "/box/n", vec![("x-amz-acl", "public-read")], 501, "NotImplemented"),
         ("PUT", "/box/n", vec![("x-amz-expected-bucket-owner", "someone")], 403, "AccessDenied"),
         ("PUT", "/box/n", vec![("x-amz-copy-source", "nonsense")], 400, "InvalidArgument"),
         ("PUT", "/box/n", vec![("x-amz-copy-source", "/box/%ff")], 400, "InvalidArgument"),

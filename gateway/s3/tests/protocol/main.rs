@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod access;
 mod bad_input;
 mod client;
 mod conditions;
 mod multipart;
+mod settings;
 mod signatures;
 mod unset;
 mod uploads;

@@ -1,0 +1,187 @@
+//! Who may do what, asked over the wire: every request by the owner, by another account and by nobody.
+
+use crate::client::{Answer, Signer, World};
+
+const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"EFFECT","Principal":PRINCIPAL,
+    "Action":"ACTION","Resource":["arn:aws:s3:::box","arn:aws:s3:::box/*"]}]}"#;
+
+fn policy(effect: &str, principal: &str, action: &str) -> String {
+    POLICY.replace("EFFECT", effect).replace("PRINCIPAL", principal).replace("ACTION", action)
+}
+
+fn other() -> Signer {
+    Signer { access_key: "OTHER".to_owned(), ..Signer::new() }
+}
+
+async fn by_other(world: &World, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    world.call_by(&other(), method, target, headers, vec![Ok(body.to_owned().into())]).await
+}
+
+async fn by_nobody(world: &World, method: &str, target: &str, body: &str) -> Answer {
+    let len = body.len().to_string();
+    let headers = [("host", "h"), ("content-length", len.as_str())];
+    world.send(method, target, &headers, vec![Ok(body.to_owned().into())]).await
+}
+
+/// Requests that touch the bucket `box` or its object `key`.
+const REQUESTS: &[(&str, &str)] = &[
+    ("GET", "/box"),
+    ("HEAD", "/box"),
+    ("GET", "/box?list-type=2"),
+    ("GET", "/box?versions"),
+    ("GET", "/box?uploads"),
+    ("GET", "/box?location"),
+    ("GET", "/box?versioning"),
+    ("PUT", "/box?versioning"),
+    ("GET", "/box?acl"),
+    ("PUT", "/box?acl"),
+    ("GET", "/box?policy"),
+    ("PUT", "/box?policy"),
+    ("DELETE", "/box?policy"),
+    ("GET", "/box?policyStatus"),
+    ("GET", "/box?publicAccessBlock"),
+    ("PUT", "/box?publicAccessBlock"),
+    ("DELETE", "/box?publicAccessBlock"),
+    ("GET", "/box?ownershipControls"),
+    ("PUT", "/box?ownershipControls"),
+    ("DELETE", "/box?ownershipControls"),
+    ("GET", "/box?cors"),
+    ("PUT", "/box?cors"),
+    ("DELETE", "/box?cors"),
+    ("GET", "/box?lifecycle"),
+    ("PUT", "/box?lifecycle"),
+    ("DELETE", "/box?lifecycle"),
+    ("GET", "/box?tagging"),
+    ("PUT", "/box?tagging"),
+    ("DELETE", "/box?tagging"),
+    ("GET", "/box?website"),
+    ("DELETE", "/box?website"),
+    ("GET", "/box/key"),
+    ("HEAD", "/box/key"),
+    ("GET", "/box/none"),
+    ("GET", "/box/key?acl"),
+    ("GET", "/box/key?tagging"),
+    ("GET", "/box/key?attributes"),
+    ("GET", "/box/key?uploadId=0"),
+    ("PUT", "/box/new"),
+    ("POST", "/box/new?uploads"),
+    ("PUT", "/box/new?partNumber=1&uploadId=0"),
+    ("POST", "/box/new?uploadId=0"),
+    ("DELETE", "/box/new?uploadId=0"),
+    ("DELETE", "/box/key"),
+    ("DELETE", "/box"),
+];
+
+#[tokio::test]
+async fn no_request_is_open_to_another_account_or_to_nobody() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[], "x").await.good();
+    for (method, target) in REQUESTS {
+        for (who, answer) in [
+            ("another account", by_other(&world, method, target, &[], "<x/>").await),
+            ("nobody", by_nobody(&world, method, target, "<x/>").await),
+        ] {
+            assert_eq!(answer.status, 403, "{who}: {method} {target}: {}", answer.text());
+            assert!(!answer.polled, "{who}: {method} {target} read the body");
+        }
+    }
+    let copied = by_other(&world, "PUT", "/theirs", &[], "").await;
+    assert_eq!(copied.status, 200);
+    let from = [("x-amz-copy-source", "/box/key")];
+    assert_eq!(by_other(&world, "PUT", "/theirs/stolen", &from, "").await.status, 403);
+    let delete = "<Delete><Object><Key>key</Key></Object></Delete>";
+    let hash = {
+        use sha2::Digest;
+        hex::encode(sha2::Sha256::digest(delete))
+    };
+    let headers = [("x-amz-content-sha256", hash.as_str())];
+    let answer = by_other(&world, "POST", "/box?delete", &headers, delete).await.good();
+    assert!(answer.text().contains("<Code>AccessDenied</Code>"), "{}", answer.text());
+    assert_eq!(world.call("GET", "/box/key", &[], "").await.good().text(), "x");
+    assert_eq!(by_nobody(&world, "GET", "/", "").await.status, 403);
+}
+
+#[tokio::test]
+async fn lists_open_buckets_and_objects() {
+    let world = World::new().await;
+    world.call("PUT", "/box/open", &[("x-amz-acl", "public-read")], "x").await.good();
+    world.call("PUT", "/box/theirs", &[("x-amz-grant-read", "id=id2")], "x").await.good();
+    world.call("PUT", "/box/shut", &[], "x").await.good();
+    let status = async |target: &str| {
+        let theirs = by_other(&world, "GET", target, &[], "").await.status.as_u16();
+        (theirs, by_nobody(&world, "GET", target, "").await.status.as_u16())
+    };
+    assert_eq!(status("/box/open").await, (200, 200));
+    assert_eq!(status("/box/theirs").await, (200, 403));
+    assert_eq!(status("/box/shut").await, (403, 403));
+    assert_eq!(status("/box/none").await, (403, 403));
+    assert_eq!(status("/box").await, (403, 403));
+    world.call("PUT", "/box?acl", &[("x-amz-acl", "public-read-write")], "").await.good();
+    assert_eq!(status("/box").await, (200, 200));
+    // Who may list may know what is not there.
+    assert_eq!(status("/box/none").await, (404, 404));
+    by_other(&world, "PUT", "/box/guest", &[], "y").await.good();
+    assert!(world.call("GET", "/box/guest?acl", &[], "").await.good().text().contains("<ID>id2</ID>"));
+    let block = "<PublicAccessBlockConfiguration><IgnorePublicAcls>true</IgnorePublicAcls>\
+        </PublicAccessBlockConfiguration>";
+    world.call("PUT", "/box?publicAccessBlock", &[], block).await.good();
+    assert_eq!(status("/box").await, (403, 403));
+    assert_eq!(status("/box/open").await, (403, 403));
+    assert_eq!(status("/box/theirs").await, (200, 403));
+    let acl = world.call("GET", "/box?acl", &[], "").await.good().text();
+    world.call("PUT", "/box?acl", &[], acl.clone()).await.good();
+    assert_eq!(world.call("GET", "/box?acl", &[], "").await.good().text(), acl);
+}
+
+#[tokio::test]
+async fn policies_allow_and_deny() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[], "x").await.good();
+    let put = async |text: String| world.call("PUT", "/box?policy", &[], text).await.outcome();
+    let done = (204, String::new());
+    assert_eq!(put(policy("Allow", r#"{"AWS":"arn:aws:iam::other:root"}"#, "s3:GetObject")).await, done);
+    assert_eq!(by_other(&world, "GET", "/box/key", &[], "").await.status, 200);
+    assert_eq!(by_other(&world, "GET", "/box", &[], "").await.status, 403);
+    assert_eq!(by_nobody(&world, "GET", "/box/key", "").await.status, 403);
+    let status = world.call("GET", "/box?policyStatus", &[], "").await.good();
+    assert_eq!(status.element("IsPublic"), "false");
+
+    assert_eq!(put(policy("Allow", r#""*""#, "s3:*")).await, done);
+    assert_eq!(by_nobody(&world, "PUT", "/box/anyone", "y").await.status, 200);
+    assert_eq!(world.call("GET", "/box?policyStatus", &[], "").await.good().element("IsPublic"), "true");
+    let block = "<PublicAccessBlockConfiguration><BlockPublicPolicy>true</BlockPublicPolicy>\
+        <RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
+    world.call("PUT", "/box?publicAccessBlock", &[], block).await.good();
+    assert_eq!(by_nobody(&world, "GET", "/box/key", "").await.status, 403);
+    assert_eq!(put(policy("Allow", r#""*""#, "s3:*")).await, (403, "AccessDenied".to_owned()));
+
+    // A denial holds for the owner, too, but for taking it back.
+    assert_eq!(put(policy("Deny", r#""*""#, "s3:*")).await, done);
+    assert_eq!(world.call("GET", "/box/key", &[], "").await.status, 403);
+    assert_eq!(world.call("DELETE", "/box?policy", &[], "").await.status, 204);
+    assert_eq!(world.call("GET", "/box/key", &[], "").await.status, 200);
+    assert_eq!(put("{".to_owned()).await, (400, "MalformedPolicy".to_owned()));
+    assert_eq!(put(String::new()).await, (400, "MissingRequestBodyError".to_owned()));
+}
+
+#[tokio::test]
+async fn ownership_decides_whose_an_object_is() {
+    let world = World::new().await;
+    world.call("PUT", "/box?policy", &[], policy("Allow", r#""*""#, "s3:*")).await.good();
+    let owner_of = async |ownership: &str, acl: &str| {
+        let controls = format!(
+            "<OwnershipControls><Rule><ObjectOwnership>{ownership}</ObjectOwnership></Rule></OwnershipControls>"
+        );
+        world.call("PUT", "/box?ownershipControls", &[], controls).await.good();
+        let written = by_other(&world, "PUT", "/box/k", &[("x-amz-acl", acl)], "x").await;
+        if written.status != 200 {
+            return written.element("Code");
+        }
+        world.call("GET", "/box/k?acl", &[], "").await.good().element("ID")
+    };
+    assert_eq!(owner_of("ObjectWriter", "bucket-owner-full-control").await, "id2");
+    assert_eq!(owner_of("BucketOwnerPreferred", "bucket-owner-full-control").await, "id");
+    assert_eq!(owner_of("BucketOwnerPreferred", "private").await, "id2");
+    assert_eq!(owner_of("BucketOwnerEnforced", "bucket-owner-full-control").await, "id");
+    assert_eq!(owner_of("BucketOwnerEnforced", "public-read").await, "AccessControlListNotSupported");
+}

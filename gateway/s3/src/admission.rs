@@ -194,7 +194,9 @@ fn context_of(call: &Call) -> Context {
     }
     context.add("aws:CurrentTime", (ringfort_runtime::wall_us() / 1_000_000).to_string());
     context.add("aws:EpochTime", (ringfort_runtime::wall_us() / 1_000_000).to_string());
-    context.add("s3:signatureversion", "AWS4-HMAC-SHA256");
+    if !call.signature_version.is_empty() {
+        context.add("s3:signatureversion", call.signature_version);
+    }
     if let Some(id) = call.requester.id() {
         context.add("aws:userid", id);
         context.add("aws:PrincipalAccount", call.requester.account().unwrap_or_default());

@@ -41,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) parts: Parts,
     pub(crate) query: Query,
     pub(crate) requester: Requester,
+    /// The version of the signature, as policies name it; empty if there is none.
+    pub(crate) signature_version: &'static str,
     /// The bucket, where the request names one that is there.
     pub(crate) home: Option<Home>,
     /// Empty where the path names none.
@@ -177,7 +179,8 @@ impl S3Gateway {
         let key = target.key().unwrap_or_default().to_owned();
         let query = known.query.unwrap_or(target.query);
         let requester = known.credential.map_or(Requester::Anonymous, Requester::Known);
-        let call = Call { parts, query, requester, home: None, bucket, key };
+        let signature_version = known.version;
+        let call = Call { parts, query, requester, signature_version, home: None, bucket, key };
         Ok((found, call, CallBody { payload: known.payload, body }))
     }
 

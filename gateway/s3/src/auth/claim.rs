@@ -6,6 +6,7 @@ use crate::target::Query;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, DATE, HOST};
 use http::request::Parts;
+use std::borrow::Cow;
 use std::time::Duration;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -52,7 +53,6 @@ impl<'a> Claim<'a> {
                 Self::from_header(header, &parts.headers).map(Some)
             }
             None if in_query => Self::from_query(query).map(Some),
-            None if query.has("AWSAccessKeyId") && query.has("Signature") => Err(old_signature()),
             None => Ok(None),
         }
     }
@@ -67,8 +67,8 @@ impl<'a> Claim<'a> {
         let Some(fields) =
             value.strip_prefix(ALGORITHM).filter(|rest| rest.is_empty() || rest.starts_with(' '))
         else {
-            return Err(if value.starts_with("AWS4-") || value.starts_with("AWS ") {
-                old_signature()
+            return Err(if value.starts_with("AWS4-") {
+                other_algorithm()
             } else {
                 S3Error::with(ErrorCode::InvalidArgument, "Unsupported Authorization Type")
             });
@@ -196,13 +196,9 @@ impl<'a> Claim<'a> {
                     .detail("Expires", clock::iso8601(self.time_s + expires_s))
                     .detail("ServerTime", clock::iso8601(now_s)));
             }
-        } else if self.time_s.abs_diff(now_s) > skew_s {
-            return Err(S3Error::from(ErrorCode::RequestTimeTooSkewed)
-                .detail("RequestTime", clock::amz_date(self.time_s))
-                .detail("ServerTime", clock::iso8601(now_s))
-                .detail("MaxAllowedSkewMilliseconds", skew_max.as_millis().to_string()));
+            return Ok(());
         }
-        Ok(())
+        check_skew(self.time_s, now_s, skew_max)
     }
 
     /// `host` and every `x-amz-*` header must be signed: otherwise whoever holds a signed request could add to what
@@ -243,25 +239,37 @@ fn must_be_signed(name: &str) -> bool {
     name.starts_with("x-amz-") && name != "x-amz-user-agent" && name != "x-amz-checksum-mode"
 }
 
-fn header_time(headers: &HeaderMap) -> Result<u64, S3Error> {
+/// A request signed by header must have been signed just now.
+pub(super) fn check_skew(time_s: u64, now_s: u64, skew_max: Duration) -> Result<(), S3Error> {
+    if time_s.abs_diff(now_s) <= skew_max.as_secs() {
+        return Ok(());
+    }
+    Err(S3Error::from(ErrorCode::RequestTimeTooSkewed)
+        .detail("RequestTime", clock::amz_date(time_s))
+        .detail("ServerTime", clock::iso8601(now_s))
+        .detail("MaxAllowedSkewMilliseconds", skew_max.as_millis().to_string()))
+}
+
+/// When a request says that it was signed.
+pub(super) fn header_time(headers: &HeaderMap) -> Result<u64, S3Error> {
     let refused = || {
         S3Error::with(
             ErrorCode::AccessDenied,
             "AWS authentication requires a valid Date or x-amz-date header",
         )
     };
-    if let Some(date) = headers.get("x-amz-date") {
-        return date.to_str().ok().and_then(clock::parse_amz_date).ok_or_else(refused);
-    }
-    let date = headers.get(DATE).and_then(|date| date.to_str().ok()).ok_or_else(refused)?;
+    let date = headers.get("x-amz-date").or_else(|| headers.get(DATE));
+    let date = date.and_then(|date| date.to_str().ok()).ok_or_else(refused)?;
     if let Some(time_s) = clock::parse_amz_date(date) {
         return Ok(time_s);
     }
-    let time = httpdate::parse_http_date(date).map_err(|_| refused())?;
+    // Mail's way to write the zone, which HTTP has not.
+    let date = date.strip_suffix("+0000").map_or(date.into(), |date| Cow::Owned(format!("{date}GMT")));
+    let time = httpdate::parse_http_date(&date).map_err(|_| refused())?;
     Ok(time.duration_since(std::time::UNIX_EPOCH).map_err(|_| refused())?.as_secs())
 }
 
-fn old_signature() -> S3Error {
+fn other_algorithm() -> S3Error {
     S3Error::with(
         ErrorCode::InvalidRequest,
         "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",

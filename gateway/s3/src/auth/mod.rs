@@ -1,7 +1,7 @@
 //! Who sends this request, and is it the request that they signed?
 //!
 //! AWS Signature Version 4, in the `Authorization` header or in the query (presigned), checked by signing the request
-//! again with the owner's secret. Everything here looks at the head only: the body is not polled before the answer.
+//! again with the owner's secret; and Version 2, see `v2.rs`. Everything here looks at the head only: the body is not polled before the answer.
 
 mod chunk;
 mod claim;
@@ -9,6 +9,7 @@ mod claim;
 pub(crate) mod examples;
 mod payload;
 mod resign;
+mod v2;
 
 pub(crate) use chunk::ChunkSigner;
 pub(crate) use payload::Payload;
@@ -32,6 +33,8 @@ pub(crate) struct Authenticated {
     pub(crate) query: Option<Query>,
     /// The signature was in the query.
     pub(crate) presigned: bool,
+    /// The signature's version, as policies name it; empty if there is none.
+    pub(crate) version: &'static str,
 }
 
 /// What verification needs beside the request.
@@ -49,9 +52,12 @@ pub(crate) fn authenticate(
     credentials: &dyn CredentialStore,
     rules: Rules<'_>,
 ) -> Result<Authenticated, S3Error> {
+    if let Some(claim) = v2::Claim::find(parts, &target.query)? {
+        return v2::authenticate(parts, target, &claim, credentials, rules);
+    }
     let Some(claim) = Claim::find(parts, &target.query)? else {
-        let payload = Payload::of_anonymous(parts)?;
-        return Ok(Authenticated { credential: None, payload, query: None, presigned: false });
+        let payload = Payload::of_unsigned(parts)?;
+        return Ok(Authenticated { credential: None, payload, query: None, presigned: false, version: "" });
     };
     claim.check_scope(rules.region)?;
     claim.check_time(rules.now_s, rules.skew_max)?;
@@ -66,7 +72,8 @@ pub(crate) fn authenticate(
     let hash = payload::signed_hash(parts, &claim)?;
     let query = resign::verify(parts, target, &claim, &credential, hash)?;
     let payload = Payload::from_claim(hash, &claim, &credential)?;
-    Ok(Authenticated { credential: Some(credential), payload, query, presigned: claim.is_presigned() })
+    let presigned = claim.is_presigned();
+    Ok(Authenticated { credential: Some(credential), payload, query, presigned, version: "AWS4-HMAC-SHA256" })
 }
 
 #[cfg(test)]

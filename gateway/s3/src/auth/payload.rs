@@ -35,8 +35,8 @@ pub(super) fn signed_hash<'a>(parts: &'a Parts, claim: &Claim<'_>) -> Result<&'a
 }
 
 impl Payload {
-    /// How the body of a request without a signature is protected.
-    pub(super) fn of_anonymous(parts: &Parts) -> Result<Self, S3Error> {
+    /// How a body is protected that no signature covers.
+    pub(super) fn of_unsigned(parts: &Parts) -> Result<Self, S3Error> {
         let Some(value) = parts.headers.get("x-amz-content-sha256") else { return Ok(Self::Unsigned) };
         match value.to_str().map_err(|_| invalid_hash())? {
             UNSIGNED => Ok(Self::Unsigned),

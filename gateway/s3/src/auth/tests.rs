@@ -104,7 +104,8 @@ fn whatever_is_changed_is_noticed() {
     check("service", authorization("/s3/", "/ec2/"), NOW, ErrorCode::AuthorizationHeaderMalformed);
     check("date", authorization("20130524", "20130523"), NOW, ErrorCode::AuthorizationHeaderMalformed);
     check("host", authorization("host;", ""), NOW, ErrorCode::AccessDenied);
-    check("version 2", authorization("AWS4-HMAC-SHA256 ", "AWS x:y "), NOW, ErrorCode::InvalidRequest);
+    check("version 2", authorization("AWS4-HMAC-SHA256 ", "AWS x:y "), NOW, ErrorCode::InvalidAccessKeyId);
+    check("version 5", authorization("AWS4-HMAC-SHA256", "AWS4-HMAC-SHA999"), NOW, ErrorCode::InvalidRequest);
     let query = |from: &str, to: &str| presigned(&PRESIGNED.replace(from, to));
     check("expires", query("=86400", "=86401"), NOW, ErrorCode::SignatureDoesNotMatch);
     check("week", query("=86400", "=604801"), NOW, ErrorCode::AuthorizationQueryParametersError);

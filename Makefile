@@ -28,7 +28,7 @@ BENCH_DATA ?= $(RINGFORT_CACHE)/bench
 
 RINGFORT := $(CARGO_TARGET_DIR)/release/ringfort
 
-.PHONY: help up build test test-nightly acceptance fuzz bench fmt lint prepare-build prepare-test trim
+.PHONY: help up build test test-nightly acceptance fuzz bench bench-ring fmt lint prepare-build prepare-test trim
 
 help:
 	@echo "make up            build and start Ringfort in the foreground (DATA=, DEVICES=, POLICY=, ARGS=)"
@@ -36,6 +36,7 @@ help:
 	@echo "make test-nightly  all tests, the long ones too, with more random cases"
 	@echo "make fuzz          every decoder on changing inputs (FUZZ_SECONDS=, FUZZ_TARGETS=)"
 	@echo "make bench         measure, and write docs/benchmarks.md"
+	@echo "make bench-ring    compare the ring with Swift's builder, and write docs/ring-comparison.md"
 	@echo "make fmt, lint     format; format check and lints"
 
 prepare-build:
@@ -84,3 +85,8 @@ fuzz: prepare-build trim
 bench: prepare-build trim
 	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
 	"$(CARGO_TARGET_DIR)/release/ringfort-bench" suite --server-bin "$(RINGFORT)" --data-root "$(BENCH_DATA)" --out docs/benchmarks.md
+
+# Swift's builder runs in the virtual environment of the tests.
+bench-ring: prepare-test trim
+	cargo build --release --locked -p ringfort-bench-ring
+	"$(CARGO_TARGET_DIR)/release/ringfort-bench-ring" --python "$(RINGFORT_CACHE)/venv/bin/python"

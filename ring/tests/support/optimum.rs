@@ -93,4 +93,38 @@ impl Optimum {
         };
         if free < f64::from(fewest) - 1e-9 { f64::NEG_INFINITY } else { free.min(f64::from(most)) }
     }
+
+    /// Whether whole loads exist within the bounds for which no device is off its share by more than `deviation`.
+    pub fn can_be_within(&self, deviation: f64, devices: &[DeviceSpec], rows: usize) -> bool {
+        let active = devices.iter().filter(|device| device.state == DeviceState::Active);
+        let weights: BTreeMap<Domain, f64> =
+            active.map(|device| (path(device, 4), device.weight.milli() as f64)).collect();
+        let pieces = f64::from(self.bounds[&Vec::new()].0) * rows as f64;
+        let total: f64 = weights.values().sum();
+        self.range(&Vec::new(), rows, &|domain| {
+            let share = pieces * weights[domain] / total;
+            ((share * (1.0 - deviation)).ceil() as i64, (share * (1.0 + deviation)).floor() as i64)
+        })
+        .is_some()
+    }
+
+    /// What `domain` may hold over `rows` partitions when each device holds what `leaf` says.
+    fn range(
+        &self,
+        domain: &Domain,
+        rows: usize,
+        leaf: &dyn Fn(&Domain) -> (i64, i64),
+    ) -> Option<(i64, i64)> {
+        let (fewest, most) = self.bounds[domain];
+        let (low, high) = if domain.len() == 4 {
+            leaf(domain)
+        } else {
+            let below = self.bounds.keys().filter(|d| d.len() == domain.len() + 1 && d.starts_with(domain));
+            let ranges: Vec<(i64, i64)> =
+                below.map(|child| self.range(child, rows, leaf)).collect::<Option<_>>()?;
+            (ranges.iter().map(|range| range.0).sum(), ranges.iter().map(|range| range.1).sum())
+        };
+        let (low, high) = (low.max(i64::from(fewest) * rows as i64), high.min(i64::from(most) * rows as i64));
+        (low <= high).then_some((low, high))
+    }
 }

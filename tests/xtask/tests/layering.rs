@@ -32,6 +32,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("services/appliance", 4),
     // L5 proof: may use anything, and nothing uses it.
     ("benchmarks", 5),
+    ("benchmarks/ring", 5),
     ("tests/acceptance", 5),
     ("tests/fuzz", 5),
     ("tests/support", 5),

@@ -89,5 +89,5 @@ fn round(tour: &Tour, remote: &str) {
     assert_eq!(count(&at("third/synced")), 1);
     run(&["rmdirs", &at("fourth")]);
     run(&["purge", &third]);
-    assert!(!run(&["lsd", remote]).contains("third"));
+    assert!(run(&["lsf", remote]).lines().all(|name| name != "third/"));
 }

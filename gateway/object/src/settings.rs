@@ -46,21 +46,20 @@ impl ObjectStore {
         self.record(account, name).await.map(ContainerSettings)
     }
 
-    /// Sets one entry of a container's metadata, or removes it; the others stay as they are.
+    /// Sets entries of a container's metadata, or removes those without a value, all at once; the others stay as they are.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchContainer`], [`ObjectError::MetadataTooLarge`].
-    pub async fn set_container_setting(
+    pub async fn set_container_settings(
         &self,
         account: &str,
         name: &str,
-        setting: &str,
-        value: Option<String>,
+        settings: Vec<(&'static str, Option<String>)>,
     ) -> Result<(), ObjectError> {
-        let setting = setting.to_owned();
         self.update_container_metadata(account, name, move |metadata| {
-            metadata.retain(|(known, _)| *known != setting);
-            metadata.extend(value.clone().map(|value| (setting.clone(), value)));
+            metadata.retain(|(known, _)| settings.iter().all(|(setting, _)| known != setting));
+            let set = settings.iter().filter_map(|(setting, value)| Some((*setting, value.clone()?)));
+            metadata.extend(set.map(|(setting, value)| (setting.to_owned(), value)));
             Ok::<_, ObjectError>(())
         })
         .await

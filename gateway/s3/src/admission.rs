@@ -7,6 +7,7 @@ use crate::headers;
 use crate::operation::Operation;
 use crate::ops::{self, object_acl, tags_of};
 use ringfort_object::{ContainerSettings, GetOptions, ObjectError, ObjectPath, VersionId};
+use std::net::SocketAddr;
 
 /// Where a bucket is.
 #[derive(Debug)]
@@ -191,6 +192,9 @@ fn context_of(call: &Call) -> Context {
             context.add(&format!("s3:RequestObjectTag/{name}"), value);
             context.add("s3:RequestObjectTagKeys", name);
         }
+    }
+    if let Some(peer) = call.parts.extensions.get::<SocketAddr>() {
+        context.add("aws:SourceIp", peer.ip().to_canonical().to_string());
     }
     context.add("aws:CurrentTime", (ringfort_runtime::wall_us() / 1_000_000).to_string());
     context.add("aws:EpochTime", (ringfort_runtime::wall_us() / 1_000_000).to_string());

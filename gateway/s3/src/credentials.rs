@@ -17,6 +17,7 @@ pub struct Credential {
     account: String,
     owner_id: String,
     owner_name: String,
+    reads_only: bool,
     // Both forms of the secret are wiped on drop (the type of aws-credential-types does it).
     secret: Credentials,
     identity: Identity,
@@ -32,9 +33,20 @@ impl Credential {
             account: account.to_owned(),
             owner_id: owner_id.to_owned(),
             owner_name: owner_name.to_owned(),
+            reads_only: false,
             identity: Identity::from(credentials.clone()),
             secret: credentials,
         }
+    }
+
+    /// The same, of one who may only read what the account has.
+    #[must_use]
+    pub fn reads_only(self) -> Self {
+        Self { reads_only: true, ..self }
+    }
+
+    pub(crate) fn only_reads(&self) -> bool {
+        self.reads_only
     }
 
     /// The access key id.

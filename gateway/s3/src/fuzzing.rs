@@ -7,11 +7,16 @@ use crate::access::{Acl, Context, Policy, Requester};
 use crate::auth::{Payload, examples};
 use crate::body::checksum::Declared;
 use crate::body::chunked::ChunkedDecoder;
+use crate::credentials::FixedCredentials;
+use crate::form::{Fields, PostPolicy, signer_of};
 use crate::target::{Query, Target};
 use crate::{clock, headers, names, ops, xml};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
+use http_body_util::Full;
+use ringfort_http::{Form, boxed};
 
 /// A parser under any bytes.
 pub type Parser = fn(&[u8]);
@@ -24,6 +29,7 @@ pub const PARSERS: &[(&str, Parser)] = &[
     ("aws_chunked", aws_chunked),
     ("xml_documents", xml_documents),
     ("bucket_policy", bucket_policy),
+    ("forms", forms),
     ("ranges_and_conditions", ranges_and_conditions),
     ("object_headers", object_headers),
     ("request_target", request_target),
@@ -128,6 +134,19 @@ pub fn bucket_policy(bytes: &[u8]) {
     }
 }
 
+/// A POSTed form with the boundary `b`, and the policy of one.
+pub fn forms(bytes: &[u8]) {
+    if let Ok(policy) = PostPolicy::parse(bytes) {
+        assert!(policy.check(&Fields::default(), "bucket", u64::MAX).is_err(), "an expired policy holds");
+    }
+    let body = boxed(Full::new(Bytes::copy_from_slice(bytes)));
+    let Ok(mut form) = Form::new(body, "multipart/form-data; boundary=b") else { return };
+    if let Some(Ok(fields)) = Fields::read(&mut form, 1 << 14).now_or_never() {
+        let signer = signer_of(&fields, &FixedCredentials::default(), "us-east-1");
+        assert!(!signer.is_ok_and(|signer| signer.is_some()), "signed by nobody");
+    }
+}
+
 /// Ranges, entity tags, dates and sources: one text as the value of each such header.
 pub fn ranges_and_conditions(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
@@ -225,6 +244,10 @@ mod tests {
             </ETag></Part></CompleteMultipartUpload>",
         br#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":"s3:Get*",
             "Resource":"arn:aws:s3:::bucket/*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}]}"#,
+        br#"{"expiration":"2013-05-24T00:00:01.000Z","conditions":[{"bucket":"box"},["starts-with","$key","a"],
+            ["content-length-range",1,10]]}"#,
+        b"--b\r\nContent-Disposition: form-data; name=\"key\"\r\n\r\nk\r\n--b\r\ncontent-disposition: form-data; \
+            name=\"policy\"\r\n\r\ne30=\r\n--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n",
         b"id\tname\nREAD\tgroup\tglobal/AllUsers",
         b"<LifecycleConfiguration><Rule><Prefix/><Status>Enabled</Status><Expiration><Date>2017-09-27</Date></Expiration>\
             </Rule></LifecycleConfiguration>",

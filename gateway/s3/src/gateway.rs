@@ -31,7 +31,7 @@ pub struct S3Gateway {
 pub(crate) struct Inner {
     pub(crate) objects: ObjectStore,
     pub(crate) config: S3Config,
-    credentials: Arc<dyn CredentialStore>,
+    pub(crate) credentials: Arc<dyn CredentialStore>,
     meters: Meters,
     host_id: HeaderValue,
 }
@@ -139,6 +139,11 @@ impl S3Gateway {
             call.home = home.map_err(|error| refusal(error, &call))?;
             check_expected_owner(&call)?;
         }
+        if found == Operation::PostObject {
+            call.home()?;
+            // Decided when the form has said who sends it.
+            return Box::pin(self.post_object(call, body)).await;
+        }
         if call.home.is_some() || call.bucket.is_empty() || found == Operation::CreateBucket {
             self.admit_to_operation(found, &call).await?;
         } else {
@@ -157,7 +162,7 @@ impl S3Gateway {
     ) -> Result<(Operation, Call, CallBody), S3Error> {
         let config = &self.inner.config;
         headers::check_size(&parts.headers, config.header_bytes_max)?;
-        let target = Target::parse(&parts.uri, config.uri_bytes_max)?;
+        let target = Target::of_request(&parts, config.uri_bytes_max, &config.domains)?;
         let now_s = ringfort_runtime::wall_us() / 1_000_000;
         let rules = Rules { region: &config.region, now_s, skew_max: config.skew_max };
         let known = authenticate(&parts, &target, &*self.inner.credentials, rules)?;
@@ -178,7 +183,7 @@ impl S3Gateway {
         let bucket = target.bucket().unwrap_or_default().to_owned();
         let key = target.key().unwrap_or_default().to_owned();
         let query = known.query.unwrap_or(target.query);
-        let requester = known.credential.map_or(Requester::Anonymous, Requester::Known);
+        let requester = Requester::of(known.credential);
         let signature_version = known.version;
         let call = Call { parts, query, requester, signature_version, home: None, bucket, key };
         Ok((found, call, CallBody { payload: known.payload, body }))
@@ -209,6 +214,9 @@ impl S3Gateway {
             Operation::GetBucketAcl => self.get_bucket_acl(call).await,
             Operation::GetObjectAcl => self.get_object_acl(call).await,
             Operation::PutBucketAcl => self.put_bucket_acl(call, body).await,
+            Operation::PutObjectAcl => self.put_object_acl(call, body).await,
+            Operation::PutObjectTagging => self.put_object_tagging(call, body).await,
+            Operation::DeleteObjectTagging => self.delete_object_tagging(call).await,
             Operation::GetObjectTagging => self.get_object_tagging(call).await,
             Operation::ListObjectVersions => self.list_object_versions(call).await,
             Operation::ListMultipartUploads => self.list_multipart_uploads(call).await,
@@ -236,7 +244,7 @@ impl S3Gateway {
             Operation::DeleteBucketCors => self.remove_setting(call, setting::CORS).await,
             Operation::GetBucketLifecycleConfiguration => self.get_bucket_lifecycle(call),
             Operation::PutBucketLifecycleConfiguration => self.put_bucket_lifecycle(call, body).await,
-            Operation::DeleteBucketLifecycle => self.remove_setting(call, setting::LIFECYCLE).await,
+            Operation::DeleteBucketLifecycle => self.delete_bucket_lifecycle(call).await,
             Operation::GetBucketTagging => self.get_bucket_tagging(call),
             Operation::PutBucketTagging => self.put_bucket_tagging(call, body).await,
             Operation::DeleteBucketTagging => self.remove_setting(call, setting::TAGGING).await,
@@ -245,6 +253,7 @@ impl S3Gateway {
             Operation::GetObject
             | Operation::HeadObject
             | Operation::PutObject
+            | Operation::PostObject
             | Operation::DeleteObject
             | Operation::ListObjects
             | Operation::ListObjectsV2 => {

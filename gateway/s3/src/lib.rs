@@ -20,6 +20,7 @@ mod clock;
 mod config;
 mod credentials;
 mod error;
+mod form;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -30,8 +30,9 @@ operations! {
     GetBucketCors PutBucketCors DeleteBucketCors
     GetBucketLifecycleConfiguration PutBucketLifecycleConfiguration DeleteBucketLifecycle
     GetBucketTagging PutBucketTagging DeleteBucketTagging
-    GetObjectAcl GetObjectTagging ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads DeleteObjects
-    PutObject CopyObject GetObject HeadObject DeleteObject GetObjectAttributes
+    GetObjectAcl PutObjectAcl GetObjectTagging PutObjectTagging DeleteObjectTagging
+    ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads DeleteObjects
+    PutObject PostObject CopyObject GetObject HeadObject DeleteObject GetObjectAttributes
     CreateMultipartUpload UploadPart UploadPartCopy CompleteMultipartUpload AbortMultipartUpload ListParts
     GetUnset DeleteUnset
 }
@@ -88,10 +89,16 @@ const OF_BUCKETS: &[SubResource] = &[
     ),
 ];
 
-/// Whoever sets or removes one must not reach the object itself by another method.
 const OF_OBJECTS: &[SubResource] = &[
-    ("acl", [Some(Operation::GetObjectAcl), None, None]),
-    ("tagging", [Some(Operation::GetObjectTagging), None, None]),
+    ("acl", [Some(Operation::GetObjectAcl), Some(Operation::PutObjectAcl), None]),
+    (
+        "tagging",
+        [
+            Some(Operation::GetObjectTagging),
+            Some(Operation::PutObjectTagging),
+            Some(Operation::DeleteObjectTagging),
+        ],
+    ),
 ];
 
 /// Sub-resources of buckets and objects that are not there.
@@ -138,7 +145,7 @@ pub(crate) fn route(
         return Err(S3Error::not_implemented(name));
     }
     if bucket.is_some()
-        && let Some((name, operations)) = sub_resource(key.is_some(), query)
+        && let Some((_, operations)) = sub_resource(key.is_some(), query)
     {
         let found = match *method {
             Method::GET => operations[0],
@@ -146,25 +153,28 @@ pub(crate) fn route(
             Method::DELETE => operations[2],
             _ => None,
         };
-        let writes = *method == Method::PUT || *method == Method::DELETE;
-        return found.ok_or_else(|| match key {
-            Some(_) if writes => S3Error::not_implemented(name),
-            _ => S3Error::from(ErrorCode::MethodNotAllowed).detail("Method", method.as_str()),
-        });
+        return found.ok_or_else(|| not_allowed(method));
     }
     let found = match (bucket, key) {
         (None, _) => service_operation(method),
+        (Some(_), None) if *method == Method::POST && is_form(headers) && !query.has("delete") => {
+            Some(Operation::PostObject)
+        }
         (Some(_), None) => bucket_operation(method, query),
         (Some(_), Some(_)) => object_operation(method, query, headers),
     };
-    let is_form = || {
-        let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
-        content_type.is_some_and(|value| value.starts_with("multipart/form-data"))
-    };
-    found.ok_or_else(|| match *method {
-        Method::POST if is_form() => S3Error::not_implemented("POST"),
-        _ => S3Error::from(ErrorCode::MethodNotAllowed).detail("Method", method.as_str()),
-    })
+    found.ok_or_else(|| not_allowed(method))
+}
+
+fn not_allowed(method: &Method) -> S3Error {
+    S3Error::from(ErrorCode::MethodNotAllowed).detail("Method", method.as_str())
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
+    content_type
+        .and_then(|value| value.get(..19))
+        .is_some_and(|v| v.eq_ignore_ascii_case("multipart/form-data"))
 }
 
 fn sub_resource(of_object: bool, query: &Query) -> Option<&'static SubResource> {
@@ -245,15 +255,15 @@ mod tests {
         assert_eq!(check(Method::GET, bucket, "website", false), Ok(Operation::GetUnset));
         assert_eq!(check(Method::DELETE, bucket, "website", false), Ok(Operation::DeleteUnset));
         assert_eq!(check(Method::PUT, bucket, "policy", false), Ok(Operation::PutBucketPolicy));
+        assert_eq!(check(Method::PUT, object, "acl", false), Ok(Operation::PutObjectAcl));
+        assert_eq!(check(Method::DELETE, object, "tagging", false), Ok(Operation::DeleteObjectTagging));
+        assert_eq!(check(Method::DELETE, object, "acl", false), Err(ErrorCode::MethodNotAllowed));
         assert_eq!(check(Method::DELETE, bucket, "acl", false), Err(ErrorCode::MethodNotAllowed));
         assert_eq!(check(Method::HEAD, bucket, "policy", false), Err(ErrorCode::MethodNotAllowed));
         for (method, path, query) in [
             (Method::PUT, bucket, "website"),
-            (Method::PUT, object, "acl"),
-            (Method::DELETE, object, "tagging"),
             (Method::GET, bucket, "inventory"),
             (Method::DELETE, bucket, "versioning&analytics"),
-            (Method::PUT, object, "tagging"),
             (Method::GET, object, "torrent"),
             (Method::POST, object, "restore"),
             (Method::PUT, object, "retention"),

@@ -51,6 +51,9 @@ pub(crate) struct UpArgs {
     /// Name or address that clients reach this host by, for the URLs we hand out.
     #[arg(long, value_name = "HOST")]
     pub(crate) public_host: Option<String>,
+    /// Domain under which buckets are host names of their own: BUCKET.DOMAIN. May be given several times.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) s3_domain: Vec<String>,
     /// Put the services at P, P+1, P+2 ... in the order of the list below, instead of their usual ports.
     #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(1..=65_500))]
     pub(crate) port_base: Option<u16>,

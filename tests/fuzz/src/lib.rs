@@ -31,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "s3_chunked", run: s3_chunked },
     Target { name: "s3_xml", run: s3_xml },
     Target { name: "s3_headers", run: s3_headers },
+    Target { name: "s3_policy", run: s3_policy },
+    Target { name: "s3_forms", run: s3_forms },
     Target { name: "swift_requests", run: swift_requests },
     Target { name: "swift_bodies", run: swift_bodies },
     Target { name: "appliance", run: appliance },
@@ -112,6 +114,14 @@ fn s3_chunked(bytes: &[u8]) {
 
 fn s3_xml(bytes: &[u8]) {
     ringfort_s3::fuzzing::xml_documents(bytes);
+}
+
+fn s3_policy(bytes: &[u8]) {
+    ringfort_s3::fuzzing::bucket_policy(bytes);
+}
+
+fn s3_forms(bytes: &[u8]) {
+    ringfort_s3::fuzzing::forms(bytes);
 }
 
 fn s3_headers(bytes: &[u8]) {

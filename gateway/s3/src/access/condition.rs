@@ -21,13 +21,14 @@ pub(crate) const HEADERS: [&str; 11] = [
     "x-amz-server-side-encryption",
 ];
 /// Other keys that the gateway knows the value of, where a request has one; in lower case.
-const SUPPLIED: [&str; 12] = [
+const SUPPLIED: [&str; 13] = [
     "s3:prefix",
     "s3:delimiter",
     "s3:max-keys",
     "s3:versionid",
     "s3:requestobjecttagkeys",
     "s3:signatureversion",
+    "aws:sourceip",
     "aws:useragent",
     "aws:referer",
     "aws:currenttime",

@@ -32,11 +32,19 @@ pub(crate) enum Requester {
     Anonymous,
     Known(Arc<Credential>),
     /// An account of which the requester may only read what it owns.
-    #[cfg_attr(not(test), allow(dead_code, reason = "roles come with identities"))]
     Reader(Arc<Credential>),
 }
 
 impl Requester {
+    /// Whoever holds a credential.
+    pub(crate) fn of(credential: Option<Arc<Credential>>) -> Self {
+        match credential {
+            None => Self::Anonymous,
+            Some(credential) if credential.only_reads() => Self::Reader(credential),
+            Some(credential) => Self::Known(credential),
+        }
+    }
+
     fn credential(&self) -> Option<&Credential> {
         match self {
             Self::Anonymous => None,

@@ -61,8 +61,11 @@ pub(crate) fn needs(operation: Operation, versioned: bool) -> Needs {
         Op::GetObject | Op::HeadObject => (of("s3:GetObject", "s3:GetObjectVersion"), Object(Read), true),
         Op::GetObjectAttributes => (of("s3:GetObjectAttributes", "s3:GetObjectVersionAttributes"), Object(Read), true),
         Op::GetObjectAcl => (of("s3:GetObjectAcl", "s3:GetObjectVersionAcl"), Object(ReadAcp), true),
+        Op::PutObjectAcl => (of("s3:PutObjectAcl", "s3:PutObjectVersionAcl"), Object(WriteAcp), false),
         Op::GetObjectTagging => (of("s3:GetObjectTagging", "s3:GetObjectVersionTagging"), Nothing, true),
-        Op::PutObject | Op::CopyObject | Op::CreateMultipartUpload | Op::UploadPart | Op::UploadPartCopy
+        Op::PutObjectTagging => (of("s3:PutObjectTagging", "s3:PutObjectVersionTagging"), Nothing, false),
+        Op::DeleteObjectTagging => (of("s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging"), Nothing, false),
+        Op::PutObject | Op::PostObject | Op::CopyObject | Op::CreateMultipartUpload | Op::UploadPart | Op::UploadPartCopy
         | Op::CompleteMultipartUpload => ("s3:PutObject", Bucket(Write), false),
         Op::AbortMultipartUpload => ("s3:AbortMultipartUpload", Bucket(Write), false),
         Op::ListParts => ("s3:ListMultipartUploadParts", Bucket(Write), true),
@@ -72,7 +75,7 @@ pub(crate) fn needs(operation: Operation, versioned: bool) -> Needs {
     let of_object = matches!(
         operation,
         Op::GetObject | Op::HeadObject | Op::GetObjectAttributes | Op::GetObjectAcl | Op::GetObjectTagging
-            | Op::DeleteObject | Op::PutObject
+            | Op::PutObjectAcl | Op::PutObjectTagging | Op::DeleteObjectTagging | Op::DeleteObject | Op::PutObject
     );
     let rescues = matches!(operation, Op::GetBucketPolicy | Op::PutBucketPolicy | Op::DeleteBucketPolicy);
     Needs { action, grants, reads, of_object, rescues }

@@ -310,9 +310,10 @@ mod tests {
     fn a_condition_on_what_is_not_known_must_not_open() {
         for (effect, condition, taken) in [
             ("Allow", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#, true),
-            ("Allow", r#"{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#, false),
-            ("Deny", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#, false),
-            ("Deny", r#"{"NotIpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#, true),
+            ("Deny", r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#, true),
+            ("Allow", r#"{"StringNotEquals":{"aws:SourceVpc":"vpc-1"}}"#, false),
+            ("Deny", r#"{"StringEquals":{"aws:SourceVpc":"vpc-1"}}"#, false),
+            ("Deny", r#"{"StringNotEquals":{"aws:SourceVpc":"vpc-1"}}"#, true),
             ("Deny", r#"{"Bool":{"aws:SecureTransport":"false"}}"#, false),
             ("Deny", r#"{"StringEquals":{"s3:x-amz-acl":"public-read"}}"#, true),
         ] {

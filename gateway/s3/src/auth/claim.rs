@@ -221,7 +221,11 @@ impl<'a> Claim<'a> {
 }
 
 impl<'a> Scope<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
+    pub(crate) fn is_of_s3(&self) -> bool {
+        self.service == "s3"
+    }
+
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
         // From the right: an access key may hold slashes.
         let mut fields = text.rsplitn(5, '/');
         let ("aws4_request", service, region, date, access_key) =

@@ -18,6 +18,7 @@ use crate::credentials::{Credential, CredentialStore};
 use crate::error::{ErrorCode, S3Error};
 use crate::target::{Query, Target};
 use claim::Claim;
+pub(crate) use claim::Scope;
 use http::request::Parts;
 use std::sync::Arc;
 use std::time::Duration;

@@ -188,14 +188,15 @@ fn verify(
         // Compares in constant time.
         mac.verify_slice(&given).is_ok()
     };
-    let (raw, strict) = (parts.uri.path(), target.strict_path());
-    if holds(raw, &target.query) || (strict != raw && holds(&strict, &target.query)) {
+    let bucket = target.host_prefix();
+    let (raw, strict) = (bucket.clone() + parts.uri.path(), bucket + &target.strict_path());
+    if holds(&raw, &target.query) || (strict != raw && holds(&strict, &target.query)) {
         return Ok(None);
     }
     let raw_query = parts.uri.query().unwrap_or_default();
     if raw_query.contains('+') {
         let query = Query::parse(raw_query, true)?;
-        if holds(raw, &query) {
+        if holds(&raw, &query) {
             return Ok(Some(query));
         }
     }
@@ -255,7 +256,7 @@ fn string_to_sign(parts: &Parts, claim: &Claim<'_>, path: &str, query: &Query) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::{at, head};
+    use super::super::examples::{at, head, keys};
     use super::*;
 
     /// The requests that AWS's documentation signs, with the key of its examples: method, target, type, date, signature, and
@@ -365,6 +366,18 @@ mod tests {
         }
         let headers = [("x-amz-acl", "public-read")];
         assert_eq!(code(&head("GET", PRESIGNED, &headers), EXPIRES), ErrorCode::SignatureDoesNotMatch);
+    }
+
+    /// The documentation's own requests name their bucket so.
+    #[test]
+    fn a_bucket_in_the_host_name_is_part_of_the_resource() {
+        let uri = PRESIGNED.strip_prefix("/awsexamplebucket1").expect("the bucket first");
+        for (host, holds) in [("awsexamplebucket1.s3.example", true), ("other.s3.example", false)] {
+            let parts = head("GET", uri, &[("host", host)]);
+            let target = Target::of_request(&parts, 1 << 14, &["s3.example".to_owned()]).expect("a target");
+            let rules = Rules { region: "r", now_s: EXPIRES, skew_max: std::time::Duration::ZERO };
+            assert_eq!(super::super::authenticate(&parts, &target, &keys(), rules).is_ok(), holds, "{host}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(crate) struct UploadPlan {
     /// Bytes of the object; not known of a plain chunked transfer.
     pub(crate) size: Option<u64>,
     bytes_max: u64,
+    bytes_min: u64,
     /// What the client says about its checksum.
     pub(crate) declared: Declared,
     /// What the body must hash to, by `Content-MD5`.
@@ -45,7 +46,12 @@ impl UploadPlan {
                 "x-amz-trailer needs a payload with trailers (x-amz-content-sha256: STREAMING-...-TRAILER).",
             ));
         }
-        Ok(Self { size, bytes_max, declared, md5: content_md5(headers)?, payload })
+        Ok(Self { size, bytes_max, bytes_min: 0, declared, md5: content_md5(headers)?, payload })
+    }
+
+    /// Refuses a body of fewer bytes.
+    pub(crate) fn at_least(self, bytes_min: u64) -> Self {
+        Self { bytes_min, ..self }
     }
 
     /// The stream of the object's bytes, and where its checksum will be once it has ended: computed by the declared
@@ -65,6 +71,7 @@ impl UploadPlan {
             left: self.size.unwrap_or(self.bytes_max),
             size_known: self.size.is_some(),
             bytes_max: self.bytes_max,
+            bytes_min: self.bytes_min,
             sha256,
             checksum: algorithm.map(|a| (a, Hasher::new(a))),
             declared: self.declared,
@@ -125,6 +132,7 @@ pub(crate) struct Upload {
     left: u64,
     size_known: bool,
     bytes_max: u64,
+    bytes_min: u64,
     sha256: Option<(Sha256, [u8; 32])>,
     checksum: Option<(Algorithm, Hasher)>,
     declared: Declared,
@@ -176,6 +184,12 @@ impl Upload {
     fn finish(&mut self) -> Result<(), S3Error> {
         if self.size_known && self.left > 0 {
             return Err(ErrorCode::IncompleteBody.into());
+        }
+        let received = self.bytes_max.saturating_sub(self.left);
+        if !self.size_known && received < self.bytes_min {
+            return Err(S3Error::from(ErrorCode::EntityTooSmall)
+                .detail("ProposedSize", received.to_string())
+                .detail("MinSizeAllowed", self.bytes_min.to_string()));
         }
         let trailers = self.framing.take().map_or(Ok(Vec::new()), ChunkedDecoder::finish)?;
         if !self.declared.in_trailer && trailers.iter().any(|(name, _)| name.starts_with("x-amz-checksum-")) {

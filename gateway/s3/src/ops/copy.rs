@@ -2,7 +2,6 @@
 
 use super::acl::KEPT_ACL;
 use super::multipart::upload_of;
-use super::tagging::KEPT_TAGS;
 use super::{header_value, part_number, push_version, refusal, xml_reply};
 use crate::body::checksum::Algorithm;
 use crate::error::{ErrorCode, S3Error};
@@ -14,8 +13,8 @@ use crate::xml::XmlWriter;
 use http::HeaderName;
 use percent_encoding::percent_decode_str;
 use ringfort_object::{
-    Attributes, CopyOptions, ETagMatch, GetOptions, ObjectError, ObjectInfo, ObjectPath, RangeSpec,
-    VersionId, Versioning,
+    Attributes, CopyOptions, ETagMatch, GetOptions, OBJECT_TAGS_HEADER, ObjectError, ObjectInfo, ObjectPath,
+    RangeSpec, VersionId, Versioning,
 };
 
 const SOURCE_VERSION_ID: HeaderName = HeaderName::from_static("x-amz-copy-source-version-id");
@@ -198,12 +197,12 @@ fn attributes_of_copy(
         attributes.headers.iter().find(|(known, _)| known == name).cloned()
     };
     let acl = kept(&given, KEPT_ACL);
-    let tags = kept(if replaces_tags { &given } else { &source.attributes }, KEPT_TAGS);
+    let tags = kept(if replaces_tags { &given } else { &source.attributes }, OBJECT_TAGS_HEADER);
     if !replaces_metadata && !replaces_tags && acl == kept(&source.attributes, KEPT_ACL) {
         return Ok(None);
     }
     let mut attributes = if replaces_metadata { given } else { source.attributes.clone() };
-    attributes.headers.retain(|(name, _)| name != KEPT_ACL && name != KEPT_TAGS);
+    attributes.headers.retain(|(name, _)| name != KEPT_ACL && name != OBJECT_TAGS_HEADER);
     attributes.headers.extend(acl.into_iter().chain(tags));
     Ok(Some(attributes))
 }

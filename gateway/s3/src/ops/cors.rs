@@ -169,7 +169,8 @@ impl S3Gateway {
         let get = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let origin = get(ORIGIN)?.to_owned();
         let method = get(ACCESS_CONTROL_REQUEST_METHOD).unwrap_or(parts.method.as_str()).to_owned();
-        let target = Target::parse(&parts.uri, self.inner.config.uri_bytes_max).ok()?;
+        let config = &self.inner.config;
+        let target = Target::of_request(parts, config.uri_bytes_max, &config.domains).ok()?;
         let home = self.home_of(&Requester::Anonymous, target.bucket()?).await.ok()??;
         let text = home.settings.get(setting::CORS);
         Some(FromPage { origin, method, rules: text.and_then(|text| read_rules(text.as_bytes()).ok()) })

@@ -1,4 +1,5 @@
-//! Lifecycle rules of a bucket: read strictly, kept as XML, and given back with an id each.
+//! Lifecycle rules of a bucket: read strictly, kept as XML, and given back with an id each. Beside them they are kept in the
+//! object layer's form, which carries them out.
 
 use super::{empty_reply, xml_reply};
 use crate::access::setting;
@@ -7,6 +8,9 @@ use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, CallBody, Reply, S3Gateway};
 use crate::xml::{self, Node, XmlWriter};
 use http::StatusCode;
+use ringfort_object::{
+    Expiration, LIFECYCLE_ENTRY, LifecycleFilter, LifecycleRule, LifecycleRules, NoncurrentExpiration,
+};
 
 const RULES_MAX: usize = 1000;
 const ID_CHARS_MAX: usize = 255;
@@ -30,9 +34,17 @@ impl S3Gateway {
 
     pub(crate) async fn put_bucket_lifecycle(&self, call: &Call, body: CallBody) -> Reply {
         let document = self.document_of(call, body).await?;
-        let kept = read_rules(&document)?;
-        self.set_setting(call, setting::LIFECYCLE, kept).await?;
+        let (kept, rules) = read_rules(&document)?;
+        let settings = vec![(setting::LIFECYCLE, Some(kept)), (LIFECYCLE_ENTRY, Some(rules.encode()))];
+        self.set_settings(call, settings).await?;
         Ok(empty_reply(StatusCode::OK))
+    }
+
+    pub(crate) async fn delete_bucket_lifecycle(&self, call: &Call) -> Reply {
+        if call.home()?.settings.get(setting::LIFECYCLE).is_some() {
+            self.set_settings(call, vec![(setting::LIFECYCLE, None), (LIFECYCLE_ENTRY, None)]).await?;
+        }
+        Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 }
 
@@ -40,13 +52,13 @@ fn malformed() -> S3Error {
     ErrorCode::MalformedXML.into()
 }
 
-/// Checks a configuration, and gives the document to keep.
-pub(crate) fn read_rules(document: &[u8]) -> Result<String, S3Error> {
+/// Checks a configuration, and gives the document to keep and what it means.
+pub(crate) fn read_rules(document: &[u8]) -> Result<(String, LifecycleRules), S3Error> {
     let root = xml::parse(document, ROOT)?;
     if root.children.is_empty() || root.children.len() > RULES_MAX {
         return Err(malformed());
     }
-    let mut ids: Vec<String> = Vec::new();
+    let mut rules: Vec<LifecycleRule> = Vec::new();
     let mut xml = XmlWriter::root(ROOT, document.len() + 128 * root.children.len());
     for (at, rule) in root.children.iter().enumerate() {
         if rule.name != "Rule" {
@@ -60,7 +72,7 @@ pub(crate) fn read_rules(document: &[u8]) -> Result<String, S3Error> {
             Some(id) => id.to_owned(),
             None => format!("rule-{}", at + 1),
         };
-        if ids.contains(&id) {
+        if rules.iter().any(|other| other.id == id) {
             return Err(S3Error::argument(
                 "ID",
                 &id,
@@ -71,9 +83,62 @@ pub(crate) fn read_rules(document: &[u8]) -> Result<String, S3Error> {
         xml.text("ID", &id);
         rule.children.iter().filter(|child| child.name != "ID").for_each(|child| push(&mut xml, child));
         xml.close("Rule");
-        ids.push(id);
+        rules.push(meaning(rule, id)?);
     }
-    Ok(xml.finish(ROOT))
+    Ok((xml.finish(ROOT), LifecycleRules { rules }))
+}
+
+/// What a rule that was checked means.
+fn meaning(rule: &Node, id: String) -> Result<LifecycleRule, S3Error> {
+    let number = |action: &str, element: &str| -> Result<Option<u32>, S3Error> {
+        let text = rule.child(action).and_then(|action| action.child_text(element));
+        text.map(|text| text.trim().parse().map_err(|_| malformed())).transpose()
+    };
+    let expiration = rule.child("Expiration");
+    let date = expiration.and_then(|action| action.child_text("Date"));
+    let lone = expiration.and_then(|action| action.child_text("ExpiredObjectDeleteMarker"));
+    let newest_kept = number("NoncurrentVersionExpiration", "NewerNoncurrentVersions")?.unwrap_or(0);
+    let noncurrent = match (
+        rule.child("NoncurrentVersionExpiration"),
+        number("NoncurrentVersionExpiration", "NoncurrentDays")?,
+    ) {
+        (None, _) => None,
+        (Some(_), Some(days)) => Some(NoncurrentExpiration { days, newest_kept }),
+        (Some(_), None) => return Err(malformed()),
+    };
+    Ok(LifecycleRule {
+        id,
+        enabled: rule.child_text("Status") == Some("Enabled"),
+        filter: filter_of(rule)?,
+        expiration: match (number("Expiration", "Days")?, date) {
+            (Some(days), _) => Some(Expiration::Days(days)),
+            (None, Some(text)) => Some(Expiration::Date(read_date(text.trim())?)),
+            (None, None) => None,
+        },
+        expired_delete_markers: lone.is_some_and(|text| text.trim() == "true"),
+        noncurrent,
+        abort_uploads_days: number("AbortIncompleteMultipartUpload", "DaysAfterInitiation")?,
+    })
+}
+
+fn filter_of(rule: &Node) -> Result<LifecycleFilter, S3Error> {
+    let mut meant = LifecycleFilter::default();
+    let Some(filter) = rule.child("Filter") else {
+        meant.prefix = rule.child_text("Prefix").unwrap_or_default().to_owned();
+        return Ok(meant);
+    };
+    for condition in &filter.child("And").unwrap_or(filter).children {
+        let number = || condition.text.trim().parse().map(Some).map_err(|_| malformed());
+        let text = |name| condition.child_text(name).unwrap_or_default().to_owned();
+        match condition.name.as_str() {
+            "Prefix" => meant.prefix.clone_from(&condition.text),
+            "Tag" => meant.tags.push((text("Key"), text("Value"))),
+            "ObjectSizeGreaterThan" => meant.larger_than = number()?,
+            "ObjectSizeLessThan" => meant.smaller_than = number()?,
+            _ => return Err(malformed()),
+        }
+    }
+    Ok(meant)
 }
 
 fn push(xml: &mut XmlWriter, node: &Node) {
@@ -151,7 +216,9 @@ fn check_action(action: &Node, elements: &[&str]) -> Result<(), S3Error> {
         match name {
             "ExpiredObjectDeleteMarker" if matches!(text, "true" | "false") => {}
             "ExpiredObjectDeleteMarker" => return Err(malformed()),
-            "Date" => check_date(text)?,
+            "Date" => {
+                read_date(text)?;
+            }
             _ => {
                 let days: i64 = text.parse().map_err(|_| malformed())?;
                 if days < 1 || days > i64::from(i32::MAX) {
@@ -168,23 +235,23 @@ fn check_action(action: &Node, elements: &[&str]) -> Result<(), S3Error> {
     Ok(())
 }
 
-/// A midnight of GMT in ISO 8601.
-fn check_date(text: &str) -> Result<(), S3Error> {
+/// Seconds since the epoch of a midnight of GMT in ISO 8601.
+fn read_date(text: &str) -> Result<u64, S3Error> {
     let day = text.get(..10).filter(|day| day.as_bytes()[4] == b'-' && day.as_bytes()[7] == b'-');
     let day = day.ok_or_else(malformed)?;
     let stamp = format!("{}T000000Z", day.replace('-', ""));
-    clock::parse_amz_date(&stamp).ok_or_else(malformed)?;
+    let seconds = clock::parse_amz_date(&stamp).ok_or_else(malformed)?;
     if !matches!(&text[10..], "" | "T00:00:00Z" | "T00:00:00.000Z" | "T00:00:00+00:00") {
         return Err(S3Error::argument("Date", text, "'Date' must be at midnight GMT"));
     }
-    Ok(())
+    Ok(seconds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(rules: &str) -> Result<String, ErrorCode> {
+    fn read(rules: &str) -> Result<(String, LifecycleRules), ErrorCode> {
         let document = format!("<{ROOT}>{rules}</{ROOT}>");
         read_rules(document.as_bytes()).map_err(|error| error.code())
     }
@@ -193,9 +260,22 @@ mod tests {
     fn rules_are_kept_and_get_an_id() {
         let rule = "<Rule><Filter><And><Prefix>a&amp;b</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter>\
             <Status>Enabled</Status><Expiration><Days>3</Days></Expiration></Rule>";
-        let kept = read(rule).expect("kept");
+        let (kept, rules) = read(rule).expect("kept");
+        let filter = LifecycleFilter {
+            prefix: "a&b".to_owned(),
+            tags: vec![("k".to_owned(), "v".to_owned())],
+            ..LifecycleFilter::default()
+        };
+        let meant = LifecycleRule {
+            id: "rule-1".to_owned(),
+            enabled: true,
+            filter,
+            expiration: Some(Expiration::Days(3)),
+            ..LifecycleRule::default()
+        };
+        assert_eq!(rules.rules, [meant]);
         assert!(kept.contains("<ID>rule-1</ID><Filter><And><Prefix>a&amp;b</Prefix><Tag>"), "{kept}");
-        assert_eq!(read_rules(kept.as_bytes()).expect("again"), kept);
+        assert_eq!(read_rules(kept.as_bytes()).expect("again"), (kept, rules));
     }
 
     #[test]
@@ -212,6 +292,12 @@ mod tests {
         assert_eq!(date("2017-09-27T10:00:00Z"), Err(ErrorCode::InvalidArgument));
         assert_eq!(date("2017-09-2\u{e4}"), Err(ErrorCode::MalformedXML));
         assert_eq!(rule(""), Err(ErrorCode::InvalidRequest));
+        let newer = "<NewerNoncurrentVersions>1</NewerNoncurrentVersions>";
+        let noncurrent = |inner: &str| {
+            rule(&format!("<NoncurrentVersionExpiration>{inner}</NoncurrentVersionExpiration>"))
+        };
+        assert_eq!(noncurrent(newer), Err(ErrorCode::MalformedXML));
+        assert_eq!(noncurrent(&format!("<NoncurrentDays>1</NoncurrentDays>{newer}")), Ok(()));
         assert_eq!(rule("<Transition><Days>1</Days></Transition>"), Err(ErrorCode::NotImplemented));
         assert_eq!(read(""), Err(ErrorCode::MalformedXML));
         let id = |id: &str| format!("<ID>{id}</ID><Expiration><Days>1</Days></Expiration>");

@@ -7,12 +7,30 @@ use crate::gateway::{Call, CallBody, Reply, S3Gateway};
 use crate::headers;
 use http::StatusCode;
 use http::header::ETAG;
-use ringfort_object::PutOptions;
+use ringfort_http::RequestBody;
+use ringfort_object::{PutDone, PutOptions};
 
 impl S3Gateway {
     pub(crate) async fn put_object(&self, call: &Call, body: CallBody) -> Reply {
         let head = &call.parts.headers;
         let plan = UploadPlan::new(head, body.payload, self.inner.config.put_bytes_max)?;
+        let done = self.put_planned(call, plan, body.body).await?;
+        let mut response = empty_reply(StatusCode::OK);
+        let out = response.headers_mut();
+        out.insert(ETAG, etag_value(done.etag));
+        push_version(out, done.version, done.versioning);
+        push_checksums(out, &done.checksums);
+        Ok(response)
+    }
+
+    /// Stores a body as the object that the request names.
+    pub(super) async fn put_planned(
+        &self,
+        call: &Call,
+        plan: UploadPlan,
+        body: RequestBody,
+    ) -> Result<PutDone, S3Error> {
+        let head = &call.parts.headers;
         let conditions = headers::write_conditions(head)?;
         let must_exist = conditions.if_match.is_some();
         let options = PutOptions {
@@ -23,17 +41,10 @@ impl S3Gateway {
             md5: plan.md5,
             late_checksums: None,
         };
-        let (upload, late) = plan.open(body.body, None);
+        let (upload, late) = plan.open(body, None);
         let options = PutOptions { late_checksums: Some(late), ..options };
         let put = self.inner.objects.put(&call.path(), options, Box::pin(upload)).await;
-        let done = put.map_err(|error| write_refusal(refusal(error, call), must_exist, call))?;
-
-        let mut response = empty_reply(StatusCode::OK);
-        let out = response.headers_mut();
-        out.insert(ETAG, etag_value(done.etag));
-        push_version(out, done.version, done.versioning);
-        push_checksums(out, &done.checksums);
-        Ok(response)
+        put.map_err(|error| write_refusal(refusal(error, call), must_exist, call))
     }
 }
 

@@ -12,16 +12,29 @@ use http::{Response, StatusCode};
 use ringfort_http::ReplyBody;
 
 impl S3Gateway {
-    pub(super) async fn set_setting(&self, call: &Call, name: &str, value: String) -> Result<(), S3Error> {
-        let set = self.inner.objects.set_container_setting(call.account(), &call.bucket, name, Some(value));
+    pub(super) async fn set_setting(
+        &self,
+        call: &Call,
+        name: &'static str,
+        value: String,
+    ) -> Result<(), S3Error> {
+        self.set_settings(call, vec![(name, Some(value))]).await
+    }
+
+    /// Sets or removes several settings at once.
+    pub(super) async fn set_settings(
+        &self,
+        call: &Call,
+        settings: Vec<(&'static str, Option<String>)>,
+    ) -> Result<(), S3Error> {
+        let set = self.inner.objects.set_container_settings(call.account(), &call.bucket, settings);
         set.await.map_err(|e| refusal(e, call))
     }
 
     /// Removes a setting; one that is not there is removed.
-    pub(crate) async fn remove_setting(&self, call: &Call, name: &str) -> Reply {
+    pub(crate) async fn remove_setting(&self, call: &Call, name: &'static str) -> Reply {
         if call.home()?.settings.get(name).is_some() {
-            let set = self.inner.objects.set_container_setting(call.account(), &call.bucket, name, None);
-            set.await.map_err(|e| refusal(e, call))?;
+            self.set_settings(call, vec![(name, None)]).await?;
         }
         Ok(empty_reply(StatusCode::NO_CONTENT))
     }

@@ -1,6 +1,6 @@
 //! Tags of buckets and objects.
 
-use super::{push_version, refusal, version_of, xml_reply};
+use super::{empty_reply, push_version, refusal, version_of, xml_reply};
 use crate::access::setting;
 use crate::body::read_small;
 use crate::error::{ErrorCode, S3Error};
@@ -10,10 +10,8 @@ use crate::target::{Query, STRICT};
 use crate::xml::{self, Node, XmlWriter};
 use http::{HeaderMap, StatusCode};
 use percent_encoding::utf8_percent_encode;
-use ringfort_object::{Attributes, GetOptions};
+use ringfort_object::{Attributes, GetOptions, OBJECT_TAGS_HEADER, ObjectError, UpdateOptions};
 
-/// Name under which an object's tags are kept among its headers: no header can be called so.
-pub(crate) const KEPT_TAGS: &str = "s3:tags";
 const OBJECT_TAGS_MAX: usize = 10;
 const BUCKET_TAGS_MAX: usize = 50;
 
@@ -21,8 +19,13 @@ pub(crate) type Tags = Vec<(String, String)>;
 
 /// The tags of an object.
 pub(crate) fn tags_of(attributes: &Attributes) -> Tags {
-    let kept = attributes.headers.iter().find(|(name, _)| name == KEPT_TAGS);
+    let kept = attributes.headers.iter().find(|(name, _)| name == OBJECT_TAGS_HEADER);
     kept.and_then(|(_, text)| decode(text).ok()).unwrap_or_default()
+}
+
+/// The value of `x-amz-tagging` for the document in a form's `tagging` field.
+pub(super) fn header_of_document(document: &str) -> Result<String, S3Error> {
+    read_document(document.as_bytes(), OBJECT_TAGS_MAX).map(|tags| encode(&tags))
 }
 
 /// The tags that `x-amz-tagging` gives a new object.
@@ -42,11 +45,15 @@ pub(crate) fn tags_of_header(head: &HeaderMap) -> Result<Tags, S3Error> {
 
 /// Adds the tags that the header asks for to what is kept with a new object.
 pub(super) fn add_tags(attributes: &mut Attributes, head: &HeaderMap) -> Result<(), S3Error> {
-    let tags = tags_of_header(head)?;
-    if !tags.is_empty() {
-        attributes.headers.push((KEPT_TAGS.to_owned(), encode(&tags)));
-    }
+    set_tags(attributes, &tags_of_header(head)?);
     Ok(())
+}
+
+fn set_tags(attributes: &mut Attributes, tags: &Tags) {
+    attributes.headers.retain(|(name, _)| name != OBJECT_TAGS_HEADER);
+    if !tags.is_empty() {
+        attributes.headers.push((OBJECT_TAGS_HEADER.to_owned(), encode(tags)));
+    }
 }
 
 impl S3Gateway {
@@ -63,13 +70,36 @@ impl S3Gateway {
         let document = read_small(&call.parts.headers, body.payload, body.body, bytes_max).await?;
         let tags = read_document(&document, BUCKET_TAGS_MAX)?;
         self.set_setting(call, setting::TAGGING, encode(&tags)).await?;
-        Ok(super::empty_reply(StatusCode::NO_CONTENT))
+        Ok(empty_reply(StatusCode::NO_CONTENT))
     }
 
     pub(crate) async fn get_object_tagging(&self, call: &Call) -> Reply {
         let options = GetOptions { version: version_of(&call.query)?, ..GetOptions::default() };
         let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| refusal(e, call))?;
         let mut response = xml_reply(document(&tags_of(&info.attributes)));
+        push_version(response.headers_mut(), info.version, info.versioning);
+        Ok(response)
+    }
+
+    pub(crate) async fn put_object_tagging(&self, call: &Call, body: CallBody) -> Reply {
+        let document = self.document_of(call, body).await?;
+        let tags = read_document(&document, OBJECT_TAGS_MAX)?;
+        self.change_tags(call, tags, StatusCode::OK).await
+    }
+
+    pub(crate) async fn delete_object_tagging(&self, call: &Call) -> Reply {
+        self.change_tags(call, Tags::new(), StatusCode::NO_CONTENT).await
+    }
+
+    async fn change_tags(&self, call: &Call, tags: Tags, status: StatusCode) -> Reply {
+        let options = UpdateOptions { version: version_of(&call.query)?, ..UpdateOptions::default() };
+        let change = move |attributes: &mut Attributes| {
+            set_tags(attributes, &tags);
+            Ok::<_, ObjectError>(())
+        };
+        let changed = self.inner.objects.update_attributes(&call.path(), options, change).await;
+        let info = changed.map_err(|e| refusal(e, call))?;
+        let mut response = empty_reply(status);
         push_version(response.headers_mut(), info.version, info.versioning);
         Ok(response)
     }

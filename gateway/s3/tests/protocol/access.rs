@@ -60,7 +60,10 @@ const REQUESTS: &[(&str, &str)] = &[
     ("HEAD", "/box/key"),
     ("GET", "/box/none"),
     ("GET", "/box/key?acl"),
+    ("PUT", "/box/key?acl"),
     ("GET", "/box/key?tagging"),
+    ("PUT", "/box/key?tagging"),
+    ("DELETE", "/box/key?tagging"),
     ("GET", "/box/key?attributes"),
     ("GET", "/box/key?uploadId=0"),
     ("PUT", "/box/new"),
@@ -99,6 +102,62 @@ async fn no_request_is_open_to_another_account_or_to_nobody() {
     assert!(answer.text().contains("<Code>AccessDenied</Code>"), "{}", answer.text());
     assert_eq!(world.call("GET", "/box/key", &[], "").await.good().text(), "x");
     assert_eq!(by_nobody(&world, "GET", "/", "").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_reader_reads_and_changes_nothing() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[], "x").await.good();
+    // A policy does not make a reader of the account a writer, nor does a list.
+    world.call("PUT", "/box?acl", &[("x-amz-acl", "public-read-write")], "").await.good();
+    let reader = Signer { access_key: "READER".to_owned(), ..Signer::new() };
+    for (method, target) in REQUESTS {
+        let answer = world.call_by(&reader, method, target, &[], vec![Ok("<x/>".into())]).await;
+        if matches!(*method, "GET" | "HEAD") {
+            assert_ne!(answer.status, 403, "{method} {target}: {}", answer.text());
+        } else {
+            assert_eq!(answer.status, 403, "{method} {target}: {}", answer.text());
+            assert!(!answer.polled, "{method} {target} read the body");
+        }
+    }
+    assert_eq!(world.call_by(&reader, "PUT", "/mine", &[], vec![]).await.status, 403);
+    assert_eq!(world.call_by(&reader, "GET", "/", &[], vec![]).await.status, 200);
+    assert_eq!(world.call("GET", "/box/key", &[], "").await.good().text(), "x");
+}
+
+#[tokio::test]
+async fn a_buckets_host_name_means_the_bucket() {
+    let world = World::new().await;
+    let host = [("host", "box.s3.lan:9000")];
+    world.call("PUT", "/a/key", &host, "x").await.good();
+    assert_eq!(world.call("GET", "/box/a/key", &[], "").await.good().text(), "x");
+    let listed = world.call("GET", "/?list-type=2", &host, "").await.good();
+    assert_eq!(listed.element("Key"), "a/key");
+    assert_eq!(world.call("GET", "/", &[("host", "s3.lan")], "").await.good().element("Name"), "box");
+    let headers = [("host", "box.s3.lan")];
+    assert_eq!(world.send("GET", "/a/key", &headers, vec![]).await.status, 403);
+    assert_eq!(world.call("GET", "/", &[("host", "none.s3.lan")], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn lists_of_stored_objects_change() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[("x-amz-meta-a", "1")], "x").await.good();
+    let etag = world.call("GET", "/box/key", &[], "").await.good().header("etag").to_owned();
+    assert_eq!(by_nobody(&world, "GET", "/box/key", "").await.status, 403);
+    world.call("PUT", "/box/key?acl", &[("x-amz-acl", "public-read")], "").await.good();
+    let read = by_nobody(&world, "GET", "/box/key", "").await.good();
+    assert_eq!((read.header("etag"), read.header("x-amz-meta-a")), (etag.as_str(), "1"));
+    let acl = world.call("GET", "/box/key?acl", &[], "").await.good().text();
+    world.call("PUT", "/box/key?acl", &[], acl.clone()).await.good();
+    assert_eq!(world.call("GET", "/box/key?acl", &[], "").await.good().text(), acl);
+    let stolen = acl.replacen("<ID>id</ID>", "<ID>id2</ID>", 1);
+    assert_eq!(world.call("PUT", "/box/key?acl", &[], stolen).await.status, 403);
+    // Whoever is granted the list may change it, but does not own the object.
+    world.call("PUT", "/box/key?acl", &[("x-amz-grant-write-acp", "id=id2")], "").await.good();
+    by_other(&world, "PUT", "/box/key?acl", &[("x-amz-acl", "public-read")], "").await.good();
+    assert_eq!(world.call("GET", "/box/key?acl", &[], "").await.good().element("ID"), "id");
+    assert_eq!(world.call("PUT", "/box/none?acl", &[("x-amz-acl", "private")], "").await.status, 404);
 }
 
 #[tokio::test]

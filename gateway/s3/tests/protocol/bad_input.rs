@@ -73,7 +73,7 @@ async fn parameters_and_headers() {
         ("POST", "/box/k", vec![], 405, "MethodNotAllowed"),
         ("PATCH", "/box/k", vec![], 405, "MethodNotAllowed"),
         ("DELETE", "/", vec![], 405, "MethodNotAllowed"),
-        ("POST", "/box", vec![("content-type", "multipart/form-data; boundary=x")], 501, "NotImplemented"),
+        ("POST", "/box", vec![("content-type", "multipart/form-data")], 400, "MalformedPOSTRequest"),
         ("PUT", "/box?replication", vec![], 501, "NotImplemented"),
         ("DELETE", "/none", vec![], 404, "NoSuchBucket"),
         ("DELETE", "/box", vec![], 409, "BucketNotEmpty"),

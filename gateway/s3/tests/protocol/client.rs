@@ -5,8 +5,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use ringfort_object::StoreConfig;
 use ringfort_object::memory::MemoryCluster;
+use ringfort_object::{ObjectStore, StoreConfig};
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
 use ringfort_test_support::PolledBody;
@@ -181,12 +181,13 @@ pub(crate) fn stamp(offset_s: i64) -> String {
 /// A gateway over a cluster in memory.
 pub(crate) struct World {
     gateway: S3Gateway,
+    pub(crate) store: ObjectStore,
     pub(crate) cluster: Arc<MemoryCluster>,
     pub(crate) tasks: TaskGroup,
 }
 
 impl World {
-    /// With the bucket `box`. Parts may be as small as 10 bytes, objects as large as 10 MB.
+    /// With the bucket `box`, which the host name `box.s3.lan` names, too. Parts may be as small as 10 bytes, objects as large as 10 MB.
     pub(crate) async fn new() -> Self {
         let tasks = TaskGroup::new();
         let config = StoreConfig { reconcile_pause: Duration::ZERO, ..StoreConfig::default() };
@@ -194,9 +195,16 @@ impl World {
         let keys = FixedCredentials::new([
             Credential::new("AKID", SECRET, "mine", "id", "name"),
             Credential::new("OTHER", SECRET, "other", "id2", "name2"),
+            Credential::new("READER", SECRET, "mine", "id", "name").reads_only(),
         ]);
-        let config = S3Config { part_bytes_min: 10, put_bytes_max: 10_000_000, ..S3Config::default() };
-        let world = Self { gateway: S3Gateway::new(store, Arc::new(keys), config), cluster, tasks };
+        let config = S3Config {
+            part_bytes_min: 10,
+            put_bytes_max: 10_000_000,
+            domains: vec!["s3.lan".to_owned()],
+            ..S3Config::default()
+        };
+        let gateway = S3Gateway::new(store.clone(), Arc::new(keys), config);
+        let world = Self { gateway, store, cluster, tasks };
         world.call("PUT", "/box", &[], "").await.good();
         world
     }

@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod client;
 mod conditions;
+mod forms;
 mod multipart;
 mod settings;
 mod signatures;

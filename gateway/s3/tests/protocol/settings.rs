@@ -1,6 +1,7 @@
 //! What is set about a bucket or comes with an object: tags, cross-origin rules, lifecycle rules.
 
 use crate::client::World;
+use ringfort_core::{SLOT_COUNT, SlotId};
 
 #[tokio::test]
 async fn tags_of_buckets_and_objects() {
@@ -29,6 +30,28 @@ async fn tags_of_buckets_and_objects() {
         assert_eq!(refused.outcome(), (400, "InvalidTag".to_owned()), "{bad}");
         assert!(!refused.polled);
     }
+}
+
+#[tokio::test]
+async fn tags_of_stored_objects_change() {
+    let world = World::new().await;
+    let versioning = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    world.call("PUT", "/box?versioning", &[], versioning).await.good();
+    let old = world.call("PUT", "/box/key", &[], "old").await.good().header("x-amz-version-id").to_owned();
+    world.call("PUT", "/box/key", &[("x-amz-tagging", "a=1")], "new").await.good();
+    let tags = "<Tagging><TagSet><Tag><Key>b</Key><Value>2</Value></Tag></TagSet></Tagging>";
+    let of_old = format!("/box/key?tagging&versionId={old}");
+    let set = world.call("PUT", &of_old, &[], tags).await.good();
+    assert_eq!(set.header("x-amz-version-id"), old);
+    assert!(world.call("GET", &of_old, &[], "").await.good().text().contains("<Key>b</Key>"));
+    let latest = world.call("GET", "/box/key?tagging", &[], "").await.good().text();
+    assert!(latest.contains("<Key>a</Key>") && !latest.contains("<Key>b</Key>"), "{latest}");
+    assert_eq!(world.call("DELETE", "/box/key?tagging", &[], "").await.status, 204);
+    assert!(!world.call("GET", "/box/key?tagging", &[], "").await.good().text().contains("<Tag>"));
+    assert_eq!(world.call("GET", "/box/key", &[], "").await.good().text(), "new");
+    let bad = tags.replace("<Key>b</Key>", "<Key></Key>");
+    assert_eq!(world.call("PUT", "/box/key?tagging", &[], bad).await.outcome().1, "InvalidTag");
+    assert_eq!(world.call("PUT", "/box/none?tagging", &[], tags).await.outcome().1, "NoSuchKey");
 }
 
 #[tokio::test]
@@ -68,4 +91,22 @@ async fn lifecycle_rules_come_back() {
     world.call("DELETE", "/box?lifecycle", &[], "").await.good();
     let gone = world.call("GET", "/box?lifecycle", &[], "").await;
     assert_eq!(gone.outcome(), (404, "NoSuchLifecycleConfiguration".to_owned()));
+}
+
+#[tokio::test]
+async fn expired_objects_go() {
+    let world = World::new().await;
+    world.call("PUT", "/box/log/1", &[("x-amz-tagging", "a=b")], "x").await.good();
+    world.call("PUT", "/box/log/2", &[], "x").await.good();
+    world.call("PUT", "/box/kept", &[("x-amz-tagging", "a=b")], "x").await.good();
+    let rules = "<LifecycleConfiguration><Rule><Filter><And><Prefix>log/</Prefix><Tag><Key>a</Key><Value>b</Value></Tag>\
+        </And></Filter><Status>Enabled</Status><Expiration><Date>2020-01-01</Date></Expiration></Rule>\
+        </LifecycleConfiguration>";
+    world.call("PUT", "/box?lifecycle", &[], rules).await.good();
+    for slot in 0..SLOT_COUNT {
+        world.store.run_lifecycle(SlotId(slot)).await.unwrap();
+    }
+    assert_eq!(world.call("GET", "/box/log/1", &[], "").await.outcome(), (404, "NoSuchKey".to_owned()));
+    world.call("GET", "/box/log/2", &[], "").await.good();
+    world.call("GET", "/box/kept", &[], "").await.good();
 }

@@ -257,7 +257,7 @@ async fn no_body_is_asked_for_before_the_head_was_accepted() {
         ("/box/k", vec![("content-length", "10000001")], 400),
         ("/box/k", vec![("x-amz-server-side-encryption", "AES256")], 501),
         ("/box/k", vec![("content-md5", "zzz")], 400),
-        ("/box/k?tagging", vec![], 501),
+        ("/box/k?retention", vec![], 501),
         ("/BAD/k", vec![], 400),
     ] {
         let answer = world.call_by(&Signer::new(), "PUT", target, &headers, body()).await;

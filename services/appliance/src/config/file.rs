@@ -3,6 +3,7 @@
 use super::checked::Checked;
 use super::units::{ByteSize, Span};
 use crate::args::is_weight;
+use crate::secrets::AccessKey;
 use ringfort_core::Redundancy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub(crate) struct ConfigFile {
     port_base: Checked<u16>,
     policies: Checked<Vec<String>>,
     devices: Checked<Vec<toml::Value>>,
+    s3_keys: Checked<Vec<toml::Value>>,
+    s3_domains: Checked<Vec<String>>,
     log: Checked<Log>,
     http: Checked<Http>,
     storage: Checked<Storage>,
@@ -148,6 +151,9 @@ pub(crate) struct Values {
     pub(crate) port_base: Option<u16>,
     pub(crate) policies: Vec<Redundancy>,
     pub(crate) devices: Vec<DeviceSection>,
+    /// Keys of further accounts, beside the one that is drawn.
+    pub(crate) s3_keys: Vec<AccessKey>,
+    pub(crate) s3_domains: Vec<String>,
     pub(crate) log_json: bool,
     pub(crate) log_filter: Option<String>,
     pub(crate) connections_max: Option<usize>,
@@ -196,6 +202,8 @@ impl ConfigFile {
             }),
             policies: check_policies(self.policies, faults),
             devices: check_devices(self.devices, faults),
+            s3_keys: check_keys(self.s3_keys, faults),
+            s3_domains: self.s3_domains.take("s3_domains", faults).unwrap_or_default(),
             ..Values::default()
         };
         if let Some(log) = self.log.take("log", faults) {
@@ -341,6 +349,32 @@ fn check_devices(devices: Checked<Vec<toml::Value>>, faults: &mut Faults) -> Vec
     parsed
 }
 
+/// What is wrong with a key is told without its text: the secret is in it.
+fn check_keys(keys: Checked<Vec<toml::Value>>, faults: &mut Faults) -> Vec<AccessKey> {
+    let values = keys.take("s3_keys", faults).unwrap_or_default();
+    let mut parsed: Vec<AccessKey> = Vec::new();
+    for (number, value) in values.into_iter().enumerate() {
+        let name = format!("s3_keys[{number}]");
+        match AccessKey::deserialize(value) {
+            Ok(key) if [&key.access_key, &key.account, &key.owner_id].iter().any(|text| text.is_empty()) => {
+                faults.add(&name, "access_key, account and owner_id must not be empty");
+            }
+            Ok(key) if key.secret_key.len() < 16 => {
+                faults.add(&name, "the secret_key has less than 16 bytes")
+            }
+            Ok(key) if parsed.iter().any(|other| other.access_key == key.access_key) => {
+                faults.add(&name, "the access_key is given twice");
+            }
+            Ok(key) => parsed.push(key),
+            Err(_) => faults.add(
+                &name,
+                "is no table of the texts access_key, secret_key, account, owner_id and owner_name",
+            ),
+        }
+    }
+    parsed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,6 +383,24 @@ mod tests {
         let mut faults = Faults::default();
         ConfigFile::parse(text).unwrap().check(&mut faults);
         faults.0
+    }
+
+    #[test]
+    fn further_keys() {
+        let key = |secret: &str| {
+            format!(
+                "[[s3_keys]]\naccess_key = \"A\"\nsecret_key = \"{secret}\"\naccount = \"a\"\nowner_id = \"o\"\n\
+                 owner_name = \"n\"\n"
+            )
+        };
+        let good = key("0123456789abcdef");
+        assert!(faults_of(&good).is_empty());
+        for bad in [key("short"), format!("{good}{good}"), "[[s3_keys]]\nsecret_key = \"hidden\"".to_owned()]
+        {
+            let faults = faults_of(&bad);
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(!faults[0].contains("hidden"), "{faults:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) use file::{ConfigFile, DeviceSection, Faults, SwiftUser, TlsFiles};
 
 use crate::args::{DeviceSpec, UpArgs};
 use crate::ports::Service;
+use crate::secrets::AccessKey;
 use ringfort_core::Redundancy;
 use ringfort_http::Limits;
 use ringfort_storage_node::{DeviceConfig, ReconcileConfig};
@@ -22,6 +23,10 @@ const DEVICES_DEFAULT: u32 = 4;
 pub(crate) struct Settings {
     pub(crate) devices: Vec<DeviceConfig>,
     pub(crate) policies: Vec<Redundancy>,
+    /// S3 keys of further accounts.
+    pub(crate) s3_keys: Vec<AccessKey>,
+    /// Domains under which buckets are host names.
+    pub(crate) s3_domains: Vec<String>,
     pub(crate) bind: IpAddr,
     pub(crate) public_host: String,
     pub(crate) port_base: Option<u16>,
@@ -61,6 +66,10 @@ impl Settings {
         if !is_host(&public_host) {
             faults.add("public_host", "is no host name or address");
         }
+        let s3_domains = if args.s3_domain.is_empty() { values.s3_domains } else { args.s3_domain.clone() };
+        if s3_domains.iter().any(|domain| !is_host(domain) || domain.parse::<IpAddr>().is_ok()) {
+            faults.add("s3_domains", "one is no host name");
+        }
         let defaults = ReconcileConfig::default();
         let reconcile = ReconcileConfig {
             bytes_per_s: values.pace_bytes_per_s.unwrap_or(defaults.bytes_per_s),
@@ -79,6 +88,8 @@ impl Settings {
         Ok(Self {
             devices: devices.into_iter().map(|device| device.to_config(data_dir)).collect(),
             policies,
+            s3_keys: values.s3_keys,
+            s3_domains,
             bind,
             public_host,
             port_base: args.port_base.or(values.port_base),

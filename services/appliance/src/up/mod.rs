@@ -170,8 +170,9 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let key = keys.first().context("the list of access keys is empty")?;
     let url = settings.url(Service::S3);
     key.write_env(data_dir.path(), &url, settings.tls.as_ref().and_then(|tls| tls.ca.as_deref()))?;
-    let credentials = FixedCredentials::new(keys.iter().map(to_credential));
-    let gateway = S3Gateway::new(storage.objects.clone(), Arc::new(credentials), S3Config::default());
+    let credentials = FixedCredentials::new(keys.iter().chain(&settings.s3_keys).map(to_credential));
+    let config = S3Config { domains: settings.s3_domains.clone(), ..S3Config::default() };
+    let gateway = S3Gateway::new(storage.objects.clone(), Arc::new(credentials), config);
     let s3_server = Server::start("s3", s3_port, settings.limits.clone(), &tasks, move |request| {
         let gateway = gateway.clone();
         async move { gateway.handle(request).await }

@@ -11,6 +11,7 @@
 
 mod body;
 mod connection;
+mod form;
 mod limits;
 mod listener;
 mod meter;
@@ -22,6 +23,7 @@ mod sweeper;
 mod tls;
 
 pub use body::{BoxError, Pieces, ReplyBody, RequestBody, boxed};
+pub use form::{Form, FormError, PartHead, header_attributes};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use outcomes::Outcomes;

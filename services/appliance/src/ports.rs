@@ -20,7 +20,7 @@ pub(crate) enum Service {
 /// The ports, as the help shows them.
 pub(crate) fn list() -> String {
     let line = |((service, usual), place): (&(Service, u16), usize)| {
-        let note = if matches!(service, Service::Swift | Service::S3 | Service::Metrics) {
+        let note = if matches!(service, Service::Identity | Service::Swift | Service::S3 | Service::Metrics) {
             ""
         } else {
             " (not served yet)"

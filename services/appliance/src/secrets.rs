@@ -44,7 +44,7 @@ pub(crate) enum SecretsError {
     #[error("{path} is missing, and {sealed} was sealed under it: put it back", path = path.display(), sealed = sealed.display())]
     KeyMissing { path: PathBuf, sealed: PathBuf },
     #[error(
-        "{path} is missing: put back a copy of it; a new one would be another account, which sees none of the buckets",
+        "{path} is missing: put back a copy of it; what was made with it could not be used with a new one",
         path = path.display()
     )]
     Missing { path: PathBuf },
@@ -72,6 +72,63 @@ impl std::fmt::Debug for AccessKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccessKey").field("access_key", &self.access_key).finish_non_exhaustive()
     }
+}
+
+/// What the identity service keeps secret.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IdentitySecrets {
+    /// The first password of the user `admin`.
+    pub(crate) admin_password: String,
+    /// What tokens are sealed under, the one in use first; 64 hexadecimal digits each.
+    pub(crate) token_keys: Vec<String>,
+    /// What secrets in its database are sealed under.
+    pub(crate) secret_key: String,
+}
+
+impl Drop for IdentitySecrets {
+    fn drop(&mut self) {
+        self.admin_password.zeroize();
+        self.token_keys.zeroize();
+        self.secret_key.zeroize();
+    }
+}
+
+impl IdentitySecrets {
+    /// The secrets in a text as it is sealed.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
+        let secrets: Self = serde_json::from_slice(text).ok()?;
+        let is_key = |key: &String| decode_key(key).is_some();
+        let good = !secrets.token_keys.is_empty()
+            && secrets.token_keys.iter().all(is_key)
+            && is_key(&secrets.secret_key);
+        good.then_some(secrets)
+    }
+
+    fn draw() -> Self {
+        let key = || draw_text(64, b"0123456789abcdef");
+        Self {
+            admin_password: draw_text(32, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"),
+            token_keys: vec![key()],
+            secret_key: key(),
+        }
+    }
+
+    /// The keys of tokens, the one in use first.
+    pub(crate) fn token_keys(&self) -> Vec<[u8; 32]> {
+        self.token_keys.iter().filter_map(|key| decode_key(key)).collect()
+    }
+
+    /// The key of secrets in the database.
+    pub(crate) fn secret_key(&self) -> [u8; 32] {
+        decode_key(&self.secret_key).unwrap_or_default()
+    }
+}
+
+fn decode_key(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    hex::decode_to_slice(text, &mut key).ok()?;
+    Some(key)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,6 +197,24 @@ impl Secrets {
         let text = Zeroizing::new(serde_json::to_vec(&list).expect("keys are JSON"));
         self.seal(name, &text)?;
         Ok(list.keys)
+    }
+
+    /// What the identity service keeps secret; drawn when its database is `fresh`, which an older folder's may be too.
+    pub(crate) fn identity(&self, fresh: bool) -> Result<IdentitySecrets, SecretsError> {
+        let name = "identity.sealed";
+        let path = self.dir.join(name);
+        if let Some(text) = self.unseal(name)? {
+            let damaged =
+                || SecretsError::Damaged { path, reason: "its content is not what ringfort sealed" };
+            return IdentitySecrets::parse(&text).ok_or_else(damaged);
+        }
+        if !fresh {
+            return Err(SecretsError::Missing { path });
+        }
+        let secrets = IdentitySecrets::draw();
+        let text = Zeroizing::new(serde_json::to_vec(&secrets).expect("secrets are JSON"));
+        self.seal(name, &text)?;
+        Ok(secrets)
     }
 
     fn seal(&self, name: &str, text: &[u8]) -> Result<(), SecretsError> {
@@ -211,8 +286,8 @@ impl AccessKey {
         }
     }
 
-    /// The file that clients on this host source: `set -a; . DIR/s3.env`. One that says the same is left as it is, so that
-    /// a restart needs no room on the disk. `ca` holds the certificates to trust.
+    /// The file that clients on this host source: `set -a; . DIR/s3.env`. `ca` holds the
+    /// certificates to trust.
     pub(crate) fn write_env(
         &self,
         data_dir: &Path,
@@ -227,16 +302,18 @@ impl AccessKey {
             self.secret_key,
             trust.unwrap_or_default(),
         ));
-        let same = fs::read(&path).is_ok_and(|there| there == text.as_bytes());
-        if same && check_mode(&path).is_ok() {
-            return Ok(());
-        }
-        write_durably(&path, text.as_bytes(), 0o600).map_err(|source| SecretsError::Io {
-            what: "write",
-            path,
-            source,
-        })
+        write_private(path, text.as_bytes())
     }
+}
+
+/// Writes a file that nobody else may read. One that says the same is left as it is, so that a restart needs no room on the
+/// disk.
+pub(crate) fn write_private(path: PathBuf, text: &[u8]) -> Result<(), SecretsError> {
+    let same = fs::read(&path).is_ok_and(|there| there == text);
+    if same && check_mode(&path).is_ok() {
+        return Ok(());
+    }
+    write_durably(&path, text, 0o600).map_err(|source| SecretsError::Io { what: "write", path, source })
 }
 
 fn head() -> [u8; HEAD_LEN] {

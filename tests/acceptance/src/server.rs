@@ -272,6 +272,22 @@ impl Server {
         self.port_base + 2
     }
 
+    /// Port of the identity service.
+    #[must_use]
+    pub fn identity_port(&self) -> u16 {
+        self.port_base
+    }
+
+    /// The variables that `openrc` sets.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn openrc(&self) -> Result<Vec<(String, String)>> {
+        let text = fs::read_to_string(self.data.join("openrc")).context("openrc")?;
+        let pairs = text.lines().filter_map(|line| line.strip_prefix("export ")?.split_once('='));
+        Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
     /// Port of the Swift service.
     #[must_use]
     pub fn swift_port(&self) -> u16 {

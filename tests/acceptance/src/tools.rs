@@ -52,7 +52,9 @@ impl Tool {
     pub fn clean_home(mut self, home: &Path) -> Self {
         self.command.env("HOME", home).env("AWS_EC2_METADATA_DISABLED", "true").env("NO_PROXY", "*");
         let names = std::env::vars_os().map(|(name, _)| name);
-        for name in names.filter(|name| name.to_string_lossy().starts_with("AWS_")) {
+        for name in names.filter(|name| {
+            name.to_string_lossy().starts_with("AWS_") || name.to_string_lossy().starts_with("OS_")
+        }) {
             self.command.env_remove(name);
         }
         self

@@ -12,12 +12,15 @@ use ringfort_xtask::{Member, members};
 const LEVELS: &[(&str, u8)] = &[
     // L0 pure: no I/O, no clock.
     ("services/common/core", 0),
+    ("services/common/policy", 0),
+    ("services/identity/api", 0),
     ("ring", 0),
     ("storage-node/api", 0),
     ("storage-node/codec", 0),
     // L1 plumbing: own sockets, files, clocks.
     ("services/common/runtime", 1),
     ("services/common/http", 1),
+    ("services/common/db", 1),
     // L2 engines.
     ("storage-node/engine", 2),
     // L3 product, in the order in which its parts stand on each other.
@@ -27,6 +30,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("gateway/object", 3),
     ("gateway/s3", 3),
     ("gateway/swift", 3),
+    ("services/identity", 3),
     // L4 what is run.
     ("storage-node", 4),
     ("services/appliance", 4),
@@ -50,6 +54,8 @@ const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("gateway/object", "gateway/s3", "the object layer knows no dialect"),
     ("gateway/object", "gateway/swift", "the object layer knows no dialect"),
     ("gateway/s3", "gateway/swift", "the dialects meet in the object layer only"),
+    ("gateway/s3", "services/identity", "gateways ask identity through its api"),
+    ("gateway/swift", "services/identity", "gateways ask identity through its api"),
     ("gateway/swift", "gateway/s3", "the dialects meet in the object layer only"),
 ];
 

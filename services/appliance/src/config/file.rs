@@ -1,6 +1,7 @@
 //! The config file, and the device list that the data folder remembers: TOML, unknown names refused, all faults at once.
 
 use super::checked::Checked;
+use super::identity::IdentitySettings;
 use super::units::{ByteSize, Span};
 use crate::args::is_weight;
 use crate::secrets::AccessKey;
@@ -33,7 +34,7 @@ impl fmt::Display for Faults {
     }
 }
 
-type Unknown = BTreeMap<String, toml::Value>;
+pub(super) type Unknown = BTreeMap<String, toml::Value>;
 
 /// The file as written. Every value is a [`Checked`] and unknown names are caught in `unknown`: serde's own
 /// `deny_unknown_fields` would stop at the first.
@@ -52,6 +53,7 @@ pub(crate) struct ConfigFile {
     storage: Checked<Storage>,
     tls: Checked<Tls>,
     swift: Checked<Swift>,
+    identity: Checked<super::identity::Section>,
     #[serde(flatten)]
     unknown: Unknown,
 }
@@ -168,6 +170,7 @@ pub(crate) struct Values {
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) swift_users: Vec<SwiftUser>,
     pub(crate) swift_token_lifetime: Option<Duration>,
+    pub(crate) identity: IdentitySettings,
 }
 
 /// The files of TLS.
@@ -220,6 +223,9 @@ impl ConfigFile {
         }
         if let Some(swift) = self.swift.take("swift", faults) {
             swift.check(&mut values, faults);
+        }
+        if let Some(identity) = self.identity.take("identity", faults) {
+            values.identity = identity.check(faults);
         }
         values
     }
@@ -314,7 +320,7 @@ impl Swift {
     }
 }
 
-fn refuse_unknown(section: &str, unknown: &Unknown, faults: &mut Faults) {
+pub(super) fn refuse_unknown(section: &str, unknown: &Unknown, faults: &mut Faults) {
     for name in unknown.keys() {
         faults.add(&format!("{section}{name}"), "is no setting of ringfort");
     }

@@ -2,9 +2,11 @@
 
 mod checked;
 mod file;
+mod identity;
 mod units;
 
 pub(crate) use file::{ConfigFile, DeviceSection, Faults, SwiftUser, TlsFiles};
+pub(crate) use identity::IdentitySettings;
 
 use crate::args::{DeviceSpec, UpArgs};
 use crate::ports::Service;
@@ -42,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) swift_users: Vec<SwiftUser>,
     /// How long their tokens live.
     pub(crate) swift_token_lifetime: Duration,
+    /// The identity service.
+    pub(crate) identity: IdentitySettings,
     /// Things worth a warning.
     pub(crate) remarks: Vec<String>,
 }
@@ -106,6 +110,7 @@ impl Settings {
             tls: args.tls_files().or(values.tls).map(TlsFiles::absolute),
             swift_users: values.swift_users,
             swift_token_lifetime: values.swift_token_lifetime.unwrap_or(Duration::from_secs(86_400)),
+            identity: values.identity,
             remarks,
         })
     }

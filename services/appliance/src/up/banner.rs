@@ -27,12 +27,14 @@ fn text(dir: &Path, program: &Path, endpoints: &[Endpoint], node: &NodeStatus, f
     for endpoint in endpoints {
         text.push_str(&format!("  {:<8} {}\n", endpoint.service, endpoint.url));
     }
-    let (env, dir) = (words::quoted(&dir.join("s3.env")), words::quoted(dir));
+    let (env, openrc) = (words::quoted(&dir.join("s3.env")), words::quoted(&dir.join("openrc")));
+    let dir = words::quoted(dir);
     text.push_str(&format!(
         "\nTry in another shell, which gets the access key by the first line:\n\n  \
          set -a; . {env}; set +a\n  \
          aws --endpoint-url \"$AWS_ENDPOINT_URL\" s3 mb s3://first\n  \
          aws --endpoint-url \"$AWS_ENDPOINT_URL\" s3 cp /etc/os-release s3://first/\n  \
+         . {openrc}; openstack catalog list\n  \
          {} status --data {dir}\n\n\
          Ctrl-C stops it; what is stored stays.\n",
         words::quoted(program),

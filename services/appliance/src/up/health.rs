@@ -15,7 +15,7 @@ use ringfort_storage_node::{NodeStatus, StorageNode};
 use std::sync::Arc;
 
 /// The open ports.
-type Servers = Arc<[Server; 4]>;
+type Servers = Arc<[Server; 5]>;
 
 enum Phase {
     Starting,

@@ -11,21 +11,24 @@
 
 mod banner;
 mod health;
+mod identity;
 mod stop;
 mod storage;
 mod swift;
+mod tokens;
 
 use crate::admin::{self, AdminService, Endpoint, Running};
 use crate::args::UpArgs;
 use crate::config::{ConfigFile, DeviceSection, Faults, Settings};
 use crate::data_dir::DataDir;
 use crate::ports::Service;
-use crate::secrets::{AccessKey, Secrets};
+use crate::secrets::{AccessKey, IdentitySecrets, Secrets};
 use crate::telemetry;
 use anyhow::{Context, bail};
 use health::Health;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringfort_http::{Certificates, Limits, Listener, Server, maybe_tls};
+use ringfort_identity_api::IdentityClient;
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
 use std::path::PathBuf;
@@ -52,6 +55,7 @@ struct Prepared {
     data_dir: Arc<DataDir>,
     devices: Vec<DeviceSection>,
     keys: Vec<AccessKey>,
+    identity: IdentitySecrets,
 }
 
 /// Runs until it is told to stop.
@@ -110,12 +114,14 @@ impl Start {
     fn prepare(self) -> anyhow::Result<(Settings, Prepared)> {
         let Self { settings, path, known, remembered, .. } = self;
         let data_dir = known.map_or_else(|| DataDir::make(&path), Ok)?;
-        let keys = Secrets::open(&path, remembered.is_none())?.access_keys()?;
+        let secrets = Secrets::open(&path, remembered.is_none())?;
+        let keys = secrets.access_keys()?;
+        let identity = secrets.identity(!identity::folder(&path).exists())?;
         let devices = match remembered {
             Some(devices) => devices,
             None => remember_devices(&data_dir, &settings)?,
         };
-        Ok((settings, Prepared { data_dir: Arc::new(data_dir), devices, keys }))
+        Ok((settings, Prepared { data_dir: Arc::new(data_dir), devices, keys, identity }))
     }
 }
 
@@ -139,13 +145,14 @@ fn remember_devices(data_dir: &DataDir, settings: &Settings) -> anyhow::Result<V
 async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let mut signals = stop::Signals::listen().context("cannot listen for signals")?;
     let tasks = TaskGroup::new();
+    let identity_port = start.open(Service::Identity).await?;
     let s3_port = start.open(Service::S3).await?;
     let swift_port = start.open(Service::Swift).await?;
     let metrics_port = start.open(Service::Metrics).await?;
     if let Some(certificates) = &start.certificates {
         certificates.follow_changes(&tasks);
     }
-    let (settings, Prepared { data_dir, devices, keys }) = start.prepare()?;
+    let (settings, Prepared { data_dir, devices, keys, identity }) = start.prepare()?;
     let admin_socket = admin::bind(data_dir.path())
         .with_context(|| format!("cannot open the admin socket in {}", data_dir.path().display()))?;
 
@@ -170,6 +177,14 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let key = keys.first().context("the list of access keys is empty")?;
     let url = settings.url(Service::S3);
     key.write_env(data_dir.path(), &url, settings.tls.as_ref().and_then(|tls| tls.ca.as_deref()))?;
+    let identity = identity::open(&settings, data_dir.path(), &identity, &key.account, &tasks).await?;
+    let keystone = identity.clone();
+    let identity_server =
+        Server::start("identity", identity_port, settings.limits.clone(), &tasks, move |request| {
+            let keystone = keystone.clone();
+            async move { keystone.handle(request).await }
+        });
+
     let credentials = FixedCredentials::new(keys.iter().chain(&settings.s3_keys).map(to_credential));
     let config = S3Config { domains: settings.s3_domains.clone(), ..S3Config::default() };
     let gateway = S3Gateway::new(storage.objects.clone(), Arc::new(credentials), config);
@@ -178,24 +193,30 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
         async move { gateway.handle(request).await }
     });
 
-    let swift = swift::gateway(&settings, storage.objects.clone());
+    let client = IdentityClient::new(Arc::new(identity.clone()), ringfort_runtime::boot_time);
+    let swift = swift::gateway(&settings, storage.objects.clone(), Arc::new(client));
     let limits = Limits { headers_max: swift::HEADERS_MAX, ..settings.limits.clone() };
     let swift_server = Server::start("swift", swift_port, limits, &tasks, move |request| {
         let swift = swift.clone();
         async move { swift.handle(request).await }
     });
 
-    let endpoints: Vec<Endpoint> =
-        [("s3", Service::S3), ("swift", Service::Swift), ("metrics", Service::Metrics)]
-            .map(|(name, service)| Endpoint { service: name.to_owned(), url: settings.url(service) })
-            .into();
+    let served = [
+        ("identity", Service::Identity),
+        ("s3", Service::S3),
+        ("swift", Service::Swift),
+        ("metrics", Service::Metrics),
+    ];
+    let endpoints: Vec<Endpoint> = served
+        .map(|(name, service)| Endpoint { service: name.to_owned(), url: settings.url(service) })
+        .into();
     service.set_running(Running::new(
         storage.node.clone(),
         devices,
         endpoints.clone(),
         settings.reserve_bytes,
     ));
-    let servers = Arc::new([s3_server, swift_server, metrics_server, admin_server]);
+    let servers = Arc::new([identity_server, s3_server, swift_server, metrics_server, admin_server]);
     health.set_ready(storage.node.clone(), Arc::clone(&servers));
     tracing::info!(url, data = %data_dir.path().display(), "ready");
     banner::print(&data_dir, &endpoints, &storage.node.status().await);
@@ -204,8 +225,13 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     tracing::info!("stopping; a second signal stops at once");
     let stopping = async {
         health.set_stopping();
-        let [s3_server, swift_server, metrics_server, admin_server] = &*servers;
-        tokio::join!(s3_server.stop(settings.drain), swift_server.stop(settings.drain));
+        let [identity_server, s3_server, swift_server, metrics_server, admin_server] = &*servers;
+        tokio::join!(
+            identity_server.stop(settings.drain),
+            s3_server.stop(settings.drain),
+            swift_server.stop(settings.drain)
+        );
+        identity.close().await;
         admin_server.stop(Duration::from_secs(1)).await;
         storage.node.shutdown().await;
         metrics_server.stop(Duration::from_secs(1)).await;

@@ -2,7 +2,9 @@
 
 use crate::config::Settings;
 use crate::ports::Service;
+use crate::up::tokens::Tokens;
 use rand::Rng;
+use ringfort_identity_api::IdentityClient;
 use ringfort_object::ObjectStore;
 use ringfort_swift::{SwiftConfig, SwiftGateway, TempAuth, TempAuthUser};
 use std::sync::Arc;
@@ -10,8 +12,12 @@ use std::sync::Arc;
 /// Headers of a request: the metadata that an object may have, twice, so that too many get Swift's own answer.
 pub(super) const HEADERS_MAX: usize = 250;
 
-/// The gateway over `objects`. Tokens are signed by a secret that ends with the process.
-pub(super) fn gateway(settings: &Settings, objects: ObjectStore) -> SwiftGateway {
+/// The gateway over `objects`. TempAuth's tokens are signed by a secret that ends with the process.
+pub(super) fn gateway(
+    settings: &Settings,
+    objects: ObjectStore,
+    keystone: Arc<IdentityClient>,
+) -> SwiftGateway {
     let users = settings.swift_users.iter().map(|user| TempAuthUser {
         account: user.account.clone(),
         user: user.user.clone(),
@@ -20,7 +26,8 @@ pub(super) fn gateway(settings: &Settings, objects: ObjectStore) -> SwiftGateway
     });
     let mut secret = [0; 32];
     rand::rng().fill(&mut secret);
-    let auth = TempAuth::new(users.collect(), secret, settings.swift_token_lifetime);
+    let temp = TempAuth::new(users.collect(), secret, settings.swift_token_lifetime);
+    let auth = Tokens { temp, keystone };
     let policies = settings.policies.iter().zip(0..);
     let config = SwiftConfig {
         public_url: settings.url(Service::Swift),

@@ -1,0 +1,142 @@
+//! The identity service with the client that operators use, on the built binary.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use ringfort_acceptance::{Server, Tool, until, venv_program};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+fn server() -> Server {
+    Server::with(&["--devices", "3", "--policy", "replicated:3"]).start().unwrap()
+}
+
+/// `openstack ARGS`, with these variables beside those of `openrc`.
+fn try_openstack(server: &Server, env: &[(&str, &str)], args: &[&str]) -> anyhow::Result<String> {
+    let mut tool = Tool::new(&venv_program("openstack")?).args(args).clean_home(server.scratch());
+    for (name, value) in server.openrc()? {
+        tool = tool.env(&name, &value);
+    }
+    env.iter().fold(tool, |tool, (name, value)| tool.env(name, value)).run()
+}
+
+fn openstack(server: &Server, args: &[&str]) -> String {
+    try_openstack(server, &[], args).unwrap()
+}
+
+fn json(server: &Server, args: &[&str]) -> Value {
+    let all: Vec<&str> = args.iter().chain(&["-f", "json"]).copied().collect();
+    serde_json::from_str(&openstack(server, &all)).unwrap()
+}
+
+/// What an operator does on the first day: log in, look around, make a project, a user and a role.
+#[test]
+fn an_operator_sets_up_a_project() {
+    let mut server = server();
+    let mode = fs::metadata(server.data().join("openrc")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let token = json(&server, &["token", "issue"]);
+    // The administrator's project is the account whose buckets the first access key sees.
+    let admin_project = token["project_id"].as_str().unwrap().to_owned();
+    let catalog = json(&server, &["catalog", "list"]);
+    let types: Vec<&str> =
+        catalog.as_array().unwrap().iter().filter_map(|one| one["Type"].as_str()).collect();
+    for wanted in ["identity", "object-store", "s3"] {
+        assert!(types.contains(&wanted), "{types:?}");
+    }
+    let swift_url = format!("http://127.0.0.1:{}/v1/AUTH_{admin_project}", server.swift_port());
+    assert!(catalog.to_string().contains(&swift_url), "{catalog}");
+
+    openstack(&server, &["domain", "create", "branch"]);
+    let project =
+        json(&server, &["project", "create", "site", "--domain", "branch", "--description", "a site"]);
+    assert_eq!(project["description"], "a site");
+    openstack(
+        &server,
+        &["user", "create", "ada", "--domain", "branch", "--password", "lovelace", "--email", "a@b.c"],
+    );
+    openstack(&server, &["role", "create", "auditor"]);
+    for role in ["auditor", "member"] {
+        let grant = ["role", "add", role, "--user", "ada", "--user-domain", "branch", "--project", "site"];
+        let grant: Vec<&str> = grant.iter().chain(&["--project-domain", "branch"]).copied().collect();
+        openstack(&server, &grant);
+    }
+    let given =
+        json(&server, &["role", "assignment", "list", "--names", "--user", "ada", "--user-domain", "branch"]);
+    let names: Vec<&str> = given.as_array().unwrap().iter().filter_map(|one| one["Role"].as_str()).collect();
+    assert!(names.contains(&"auditor") && names.contains(&"member"), "{given}");
+
+    let ada = [
+        ("OS_USERNAME", "ada"),
+        ("OS_PASSWORD", "lovelace"),
+        ("OS_USER_DOMAIN_NAME", "branch"),
+        ("OS_PROJECT_NAME", "site"),
+        ("OS_PROJECT_DOMAIN_NAME", "branch"),
+    ];
+    let issue = ["token", "issue", "-f", "json"];
+    let hers: Value = serde_json::from_str(&try_openstack(&server, &ada, &issue).unwrap()).unwrap();
+    assert_eq!(hers["project_id"], project["id"]);
+    let refused = format!("{:#}", try_openstack(&server, &ada, &["user", "list"]).unwrap_err());
+    assert!(refused.contains("403"), "{refused}");
+
+    // All of it outlives a kill.
+    server.kill();
+    server.start().unwrap();
+    assert_eq!(json(&server, &["token", "issue"])["project_id"], *admin_project);
+    try_openstack(&server, &ada, &issue).unwrap();
+    openstack(&server, &["user", "set", "--disable", "ada", "--domain", "branch"]);
+    let refused = format!("{:#}", try_openstack(&server, &ada, &issue).unwrap_err());
+    assert!(refused.contains("401"), "{refused}");
+}
+
+/// One token for all services: Swift with it, under another user's project, and after it is revoked.
+#[test]
+fn tokens_open_the_object_store() {
+    let server = server();
+    let swift = venv_program("swift").unwrap();
+    let run = |env: &[(&str, &str)], args: &[&str]| {
+        let mut tool = Tool::new(&swift).args(args).clean_home(server.scratch());
+        for (name, value) in server.openrc().unwrap() {
+            tool = tool.env(&name, &value);
+        }
+        env.iter().fold(tool, |tool, (name, value)| tool.env(name, value)).run()
+    };
+    let file = server.scratch().join("file");
+    fs::write(&file, b"through swift").unwrap();
+    let file = file.to_str().unwrap();
+    run(&[], &["upload", "shared", file, "--object-name", "file"]).unwrap();
+    assert!(openstack(&server, &["object", "list", "shared", "-f", "value"]).contains("file"));
+    // The first access key sees the same bucket.
+    let keys = server.keys().unwrap();
+    let aws = Tool::new(std::path::Path::new("/usr/bin/aws")).aws(&keys, server.scratch());
+    let seen =
+        aws.args(&["--endpoint-url", &keys.endpoint, "s3", "cp", "s3://shared/file", "-"]).run().unwrap();
+    assert_eq!(seen, "through swift");
+
+    openstack(&server, &["project", "create", "site"]);
+    for (user, role) in [("ada", "member"), ("rea", "reader")] {
+        openstack(&server, &["user", "create", user, "--password", "pw"]);
+        openstack(&server, &["role", "add", role, "--user", user, "--project", "site"]);
+    }
+    let ada = [("OS_USERNAME", "ada"), ("OS_PASSWORD", "pw"), ("OS_PROJECT_NAME", "site")];
+    let reader = [("OS_USERNAME", "rea"), ("OS_PASSWORD", "pw"), ("OS_PROJECT_NAME", "site")];
+    run(&ada, &["post", "own"]).unwrap();
+    assert_eq!(run(&ada, &["list"]).unwrap().trim(), "own");
+    assert_eq!(run(&reader, &["list"]).unwrap().trim(), "own");
+    assert!(run(&reader, &["post", "another"]).is_err(), "a reader does not write");
+
+    let issued = try_openstack(&server, &ada, &["token", "issue", "-f", "value", "-c", "id"]).unwrap();
+    let (token, url) = (issued.trim(), format!("http://127.0.0.1:{}", server.swift_port()));
+    let project = json(&server, &["project", "show", "site"])["id"].as_str().unwrap().to_owned();
+    let status = |path: &str| {
+        let curl =
+            Tool::new(std::path::Path::new("curl")).args(&["-s", "-o", "/dev/null", "-w", "%{http_code}"]);
+        curl.args(&["-H", &format!("X-Auth-Token: {token}"), &format!("{url}{path}")]).run().unwrap()
+    };
+    let account = format!("/v1/AUTH_{project}");
+    assert_eq!(status(&account), "200");
+    assert_eq!(status("/v1/AUTH_0123456789abcdef0123456789abcdef"), "403");
+    try_openstack(&server, &ada, &["token", "revoke", token]).unwrap();
+    until("the token is refused", Duration::from_secs(5), || status(&account) == "401");
+}

@@ -63,9 +63,13 @@ enum Test {
     NumericEquals,
     NumericLess,
     NumericLessEquals,
+    NumericGreater,
+    NumericGreaterEquals,
     DateEquals,
     DateLess,
     DateLessEquals,
+    DateGreater,
+    DateGreaterEquals,
     Bool,
     Ip,
     Null,
@@ -103,15 +107,15 @@ fn operator(name: &str) -> Option<(Test, bool)> {
         "NumericEquals" => (Test::NumericEquals, false),
         "NumericNotEquals" => (Test::NumericEquals, true),
         "NumericLessThan" => (Test::NumericLess, false),
-        "NumericGreaterThanEquals" => (Test::NumericLess, true),
+        "NumericGreaterThanEquals" => (Test::NumericGreaterEquals, false),
         "NumericLessThanEquals" => (Test::NumericLessEquals, false),
-        "NumericGreaterThan" => (Test::NumericLessEquals, true),
+        "NumericGreaterThan" => (Test::NumericGreater, false),
         "DateEquals" => (Test::DateEquals, false),
         "DateNotEquals" => (Test::DateEquals, true),
         "DateLessThan" => (Test::DateLess, false),
-        "DateGreaterThanEquals" => (Test::DateLess, true),
+        "DateGreaterThanEquals" => (Test::DateGreaterEquals, false),
         "DateLessThanEquals" => (Test::DateLessEquals, false),
-        "DateGreaterThan" => (Test::DateLessEquals, true),
+        "DateGreaterThan" => (Test::DateGreater, false),
         "Bool" => (Test::Bool, false),
         "IpAddress" => (Test::Ip, false),
         "NotIpAddress" => (Test::Ip, true),
@@ -150,8 +154,16 @@ impl Condition {
             return Err(malformed("Policy has an invalid condition key"));
         }
         let good = |value: &String| match self.test {
-            Test::NumericEquals | Test::NumericLess | Test::NumericLessEquals => number(value).is_some(),
-            Test::DateEquals | Test::DateLess | Test::DateLessEquals => date(value).is_some(),
+            Test::NumericEquals
+            | Test::NumericLess
+            | Test::NumericLessEquals
+            | Test::NumericGreater
+            | Test::NumericGreaterEquals => number(value).is_some(),
+            Test::DateEquals
+            | Test::DateLess
+            | Test::DateLessEquals
+            | Test::DateGreater
+            | Test::DateGreaterEquals => date(value).is_some(),
             Test::Bool | Test::Null => matches!(value.to_ascii_lowercase().as_str(), "true" | "false"),
             Test::Ip => network(value).is_some(),
             Test::Equals | Test::EqualsIgnoreCase | Test::Like => true,
@@ -201,9 +213,13 @@ impl Condition {
             Test::NumericEquals => numbers().is_some_and(|(a, b)| a == b),
             Test::NumericLess => numbers().is_some_and(|(a, b)| a < b),
             Test::NumericLessEquals => numbers().is_some_and(|(a, b)| a <= b),
+            Test::NumericGreater => numbers().is_some_and(|(a, b)| a > b),
+            Test::NumericGreaterEquals => numbers().is_some_and(|(a, b)| a >= b),
             Test::DateEquals => dates().is_some_and(|(a, b)| a == b),
             Test::DateLess => dates().is_some_and(|(a, b)| a < b),
             Test::DateLessEquals => dates().is_some_and(|(a, b)| a <= b),
+            Test::DateGreater => dates().is_some_and(|(a, b)| a > b),
+            Test::DateGreaterEquals => dates().is_some_and(|(a, b)| a >= b),
             Test::Bool => wanted.eq_ignore_ascii_case(value),
             Test::Ip => within(wanted, value),
             Test::Null => false,
@@ -310,6 +326,12 @@ mod tests {
             (r#"{"StringEqualsIfExists":{"s3:delimiter":"/"}}"#, true),
             (r#"{"NumericLessThanEquals":{"s3:max-keys":7}}"#, true),
             (r#"{"NumericGreaterThan":{"s3:max-keys":"7"}}"#, false),
+            (r#"{"NumericGreaterThan":{"s3:max-keys":["9","6"]}}"#, true),
+            (r#"{"NumericGreaterThanEquals":{"s3:max-keys":7}}"#, true),
+            // What is not there is not greater than anything, nor is what is no number.
+            (r#"{"NumericGreaterThan":{"s3:delimiter":0}}"#, false),
+            (r#"{"NumericGreaterThan":{"s3:prefix":0}}"#, false),
+            (r#"{"DateGreaterThan":{"s3:delimiter":"2013-05-24"}}"#, false),
             (r#"{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}"#, true),
             (r#"{"NotIpAddress":{"aws:SourceIp":"10.1.2.3"}}"#, false),
             (r#"{"DateLessThan":{"aws:CurrentTime":"2013-05-24T00:00:01Z"}}"#, true),

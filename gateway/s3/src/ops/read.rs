@@ -1,15 +1,15 @@
 //! GetObject, HeadObject, GetObjectAttributes.
 
 use super::{
-    PAGE_MAX, checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version,
-    refusal, version_of, xml_reply,
+    checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version, refusal,
+    version_of, xml_reply,
 };
 use crate::body::checksum::Algorithm;
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, Reply, S3Gateway};
 use crate::headers;
 use crate::xml::XmlWriter;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
@@ -27,9 +27,6 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-content-disposition", CONTENT_DISPOSITION),
     ("response-content-encoding", CONTENT_ENCODING),
 ];
-
-/// Parts of which the sizes are looked up at the same time.
-const PARTS_AT_A_TIME: usize = 8;
 
 impl S3Gateway {
     pub(crate) async fn get_object(&self, call: &Call) -> Reply {
@@ -72,68 +69,14 @@ impl S3Gateway {
         }
         let options = GetOptions { version: version_of(&call.query)?, ..GetOptions::default() };
         let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
-        let parts = match wanted.contains(&"ObjectParts") && info.parts > 0 {
-            true => Some(self.part_page(call, &info).await?),
-            false => None,
-        };
-        let mut response = xml_reply(attributes_xml(&wanted, &info, parts.as_ref()));
+        let mut response = xml_reply(attributes_xml(&wanted, &info));
         response.headers_mut().insert(LAST_MODIFIED, date_value(info.modified));
         push_version(response.headers_mut(), info.version, info.versioning);
         Ok(response)
     }
 }
 
-/// Some parts of an object.
-struct ObjectParts {
-    after: u32,
-    limit: u32,
-    /// Sizes, of the part after `after` first.
-    sizes: Vec<u64>,
-    count: u32,
-}
-
-impl ObjectParts {
-    fn push(&self, xml: &mut XmlWriter) {
-        let last = self.after + u32::try_from(self.sizes.len()).unwrap_or(0);
-        xml.open("ObjectParts");
-        // `TotalPartsCount` in the documentation, but not on the wire.
-        xml.plain("PartsCount", self.count);
-        xml.plain("PartNumberMarker", self.after);
-        xml.plain("NextPartNumberMarker", last);
-        xml.plain("MaxParts", self.limit);
-        xml.plain("IsTruncated", last < self.count);
-        for (number, size) in (self.after + 1..).zip(&self.sizes) {
-            xml.open("Part");
-            xml.plain("PartNumber", number);
-            xml.plain("Size", size);
-            xml.close("Part");
-        }
-        xml.close("ObjectParts");
-    }
-}
-
-impl S3Gateway {
-    async fn part_page(&self, call: &Call, info: &ObjectInfo) -> Result<ObjectParts, S3Error> {
-        let number = |name: &'static str| -> Result<Option<u32>, S3Error> {
-            let text = headers::text(&call.parts.headers, name)?;
-            let refused = |text: &str| S3Error::argument(name, text, "Provided value is no number");
-            text.map(|text| text.parse().map_err(|_| refused(text))).transpose()
-        };
-        let limit = number("x-amz-max-parts")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-        let after = number("x-amz-part-number-marker")?.unwrap_or(0).min(info.parts);
-        let (path, version) = (&call.path(), Some(info.version));
-        let size = async |part: u32| {
-            let options = GetOptions { version, part_number: Some(part), ..GetOptions::default() };
-            let info = self.inner.objects.head(path, options).await.map_err(|e| read_refusal(e, call))?;
-            Ok::<_, S3Error>(info.range.end - info.range.start)
-        };
-        let numbers = after + 1..=after.saturating_add(limit).min(info.parts);
-        let sizes = stream::iter(numbers).map(size).buffered(PARTS_AT_A_TIME).try_collect().await?;
-        Ok(ObjectParts { after, limit, sizes, count: info.parts })
-    }
-}
-
-fn attributes_xml(wanted: &[&str], info: &ObjectInfo, parts: Option<&ObjectParts>) -> String {
+fn attributes_xml(wanted: &[&str], info: &ObjectInfo) -> String {
     const ROOT: &str = "GetObjectAttributesResponse";
     let mut xml = XmlWriter::root(ROOT, 512);
     if wanted.contains(&"ETag") {
@@ -152,8 +95,11 @@ fn attributes_xml(wanted: &[&str], info: &ObjectInfo, parts: Option<&ObjectParts
         xml.text("ChecksumType", checksum_type(checksums));
         xml.close("Checksum");
     }
-    if let Some(parts) = parts {
-        parts.push(&mut xml);
+    if wanted.contains(&"ObjectParts") && info.parts > 0 {
+        xml.open("ObjectParts");
+        // `TotalPartsCount` in the documentation, but not on the wire.
+        xml.plain("PartsCount", info.parts);
+        xml.close("ObjectParts");
     }
     if wanted.contains(&"StorageClass") {
         xml.text("StorageClass", "STANDARD");

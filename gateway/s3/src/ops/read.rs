@@ -1,8 +1,8 @@
 //! GetObject, HeadObject, GetObjectAttributes.
 
 use super::{
-    checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version, refusal,
-    version_of, xml_reply,
+    PAGE_MAX, checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version,
+    refusal, version_of, xml_reply,
 };
 use crate::body::checksum::Algorithm;
 use crate::error::{ErrorCode, S3Error};
@@ -69,14 +69,64 @@ impl S3Gateway {
         }
         let options = GetOptions { version: version_of(&call.query)?, ..GetOptions::default() };
         let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| read_refusal(e, call))?;
-        let mut response = xml_reply(attributes_xml(&wanted, &info));
+        let parts = match wanted.contains(&"ObjectParts") && info.parts > 0 {
+            true => Some(self.part_page(call, &info).await?),
+            false => None,
+        };
+        let mut response = xml_reply(attributes_xml(&wanted, &info, parts.as_ref()));
         response.headers_mut().insert(LAST_MODIFIED, date_value(info.modified));
         push_version(response.headers_mut(), info.version, info.versioning);
         Ok(response)
     }
 }
 
-fn attributes_xml(wanted: &[&str], info: &ObjectInfo) -> String {
+/// Some parts of an object.
+struct ObjectParts {
+    after: u32,
+    limit: u32,
+    /// Number and size of those after `after`.
+    parts: Vec<(u32, u64)>,
+    truncated: bool,
+    count: u32,
+}
+
+impl ObjectParts {
+    fn push(&self, xml: &mut XmlWriter) {
+        let last = self.parts.last().map_or(self.after, |(number, _)| *number);
+        xml.open("ObjectParts");
+        // `TotalPartsCount` in the documentation, but not on the wire.
+        xml.plain("PartsCount", self.count);
+        xml.plain("PartNumberMarker", self.after);
+        xml.plain("NextPartNumberMarker", last);
+        xml.plain("MaxParts", self.limit);
+        xml.plain("IsTruncated", self.truncated);
+        for (number, size) in &self.parts {
+            xml.open("Part");
+            xml.plain("PartNumber", number);
+            xml.plain("Size", size);
+            xml.close("Part");
+        }
+        xml.close("ObjectParts");
+    }
+}
+
+impl S3Gateway {
+    async fn part_page(&self, call: &Call, info: &ObjectInfo) -> Result<ObjectParts, S3Error> {
+        let number = |name: &'static str| -> Result<Option<u32>, S3Error> {
+            let text = headers::text(&call.parts.headers, name)?;
+            let refused = |text: &str| S3Error::argument(name, text, "Provided value is no number");
+            text.map(|text| text.parse().map_err(|_| refused(text))).transpose()
+        };
+        let limit = number("x-amz-max-parts")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
+        let after = number("x-amz-part-number-marker")?.unwrap_or(0);
+        let take = usize::try_from(limit).unwrap_or(usize::MAX);
+        let found = self.inner.objects.object_parts(&call.path(), Some(info.version), after, take).await;
+        let (parts, truncated) = found.map_err(|e| read_refusal(e, call))?;
+        Ok(ObjectParts { after, limit, parts, truncated, count: info.parts })
+    }
+}
+
+fn attributes_xml(wanted: &[&str], info: &ObjectInfo, parts: Option<&ObjectParts>) -> String {
     const ROOT: &str = "GetObjectAttributesResponse";
     let mut xml = XmlWriter::root(ROOT, 512);
     if wanted.contains(&"ETag") {
@@ -95,11 +145,8 @@ fn attributes_xml(wanted: &[&str], info: &ObjectInfo) -> String {
         xml.text("ChecksumType", checksum_type(checksums));
         xml.close("Checksum");
     }
-    if wanted.contains(&"ObjectParts") && info.parts > 0 {
-        xml.open("ObjectParts");
-        // `TotalPartsCount` in the documentation, but not on the wire.
-        xml.plain("PartsCount", info.parts);
-        xml.close("ObjectParts");
+    if let Some(parts) = parts {
+        parts.push(&mut xml);
     }
     if wanted.contains(&"StorageClass") {
         xml.text("StorageClass", "STANDARD");

@@ -4,7 +4,9 @@
 use crate::put::{attributes_of, check_key};
 use crate::store::decoded;
 use crate::types::{ObjectBody, ObjectReader};
-use crate::{GetOptions, ObjectError, ObjectInfo, ObjectPath, ObjectStore, RangeSpec, ReadConditions};
+use crate::{
+    GetOptions, ObjectError, ObjectInfo, ObjectPath, ObjectStore, RangeSpec, ReadConditions, VersionId,
+};
 use bytes::Bytes;
 use futures_util::stream;
 use ringfort_core::{BlobId, Policy};
@@ -107,6 +109,39 @@ impl ObjectStore {
             }
             if !truncated {
                 return Err(ObjectError::RangeNotSatisfiable { size });
+            }
+        }
+    }
+
+    /// Number and size of the parts of an object after the number `after`, at most `limit` of them, and whether there are
+    /// more. An object stored in one go has none.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub async fn object_parts(
+        &self,
+        at: &ObjectPath,
+        version: Option<VersionId>,
+        after: u32,
+        limit: usize,
+    ) -> Result<(Vec<(u32, u64)>, bool), ObjectError> {
+        let options = GetOptions { version, ..GetOptions::default() };
+        let opened = self.open(at, &options, false).await?;
+        let Body::Manifest { id, .. } = opened.body else { return Ok((Vec::new(), false)) };
+        let (mut found, mut start) = (Vec::new(), 0);
+        loop {
+            let ManifestPage { parts, truncated, .. } = self.manifest(at, id, start).await?;
+            for part in parts {
+                start += part.size;
+                if part.number > after {
+                    if found.len() == limit {
+                        return Ok((found, true));
+                    }
+                    found.push((part.number, part.size));
+                }
+            }
+            if !truncated {
+                return Ok((found, false));
             }
         }
     }

@@ -9,6 +9,12 @@ use std::sync::Arc;
 pub trait CredentialStore: Send + Sync + 'static {
     /// The credential of `access_key`, if it exists and is enabled.
     fn find(&self, access_key: &str) -> Option<Arc<Credential>>;
+
+    /// The name of the owner with this id, if that is known: lists show it beside the id.
+    fn owner_name(&self, owner_id: &str) -> Option<String> {
+        let _ = owner_id;
+        None
+    }
 }
 
 /// An access key with its secret and its owner.
@@ -107,5 +113,9 @@ impl FixedCredentials {
 impl CredentialStore for FixedCredentials {
     fn find(&self, access_key: &str) -> Option<Arc<Credential>> {
         self.keys.get(access_key).cloned()
+    }
+
+    fn owner_name(&self, owner_id: &str) -> Option<String> {
+        self.keys.values().find(|known| known.owner_id == owner_id).map(|known| known.owner_name.clone())
     }
 }

@@ -90,6 +90,10 @@ impl Grantee {
         }
     }
 
+    fn is_group(&self) -> bool {
+        !matches!(self, Self::Account(_))
+    }
+
     fn is_public(&self) -> bool {
         matches!(self, Self::AllUsers | Self::AuthenticatedUsers)
     }
@@ -118,7 +122,11 @@ impl Acl {
     /// A canned list; `bucket_owner` is that of the bucket around an object.
     pub(crate) fn canned(name: &str, owner: Owner, bucket_owner: Option<&Owner>) -> Result<Self, S3Error> {
         let mut acl = Self::private(owner);
-        let mut add = |grantee: Grantee, permission| acl.grants.push(Grant { grantee, permission });
+        // Groups come first, as AWS lists them.
+        let mut add = |grantee: Grantee, permission| {
+            let at = acl.grants.len() - usize::from(grantee.is_group());
+            acl.grants.insert(at, Grant { grantee, permission });
+        };
         match (name, bucket_owner) {
             ("private", _) | ("bucket-owner-read" | "bucket-owner-full-control", None) => {}
             ("public-read", _) => add(Grantee::AllUsers, Permission::Read),
@@ -222,12 +230,15 @@ impl Acl {
         Some(Self { owner, grants: grants.collect::<Option<Vec<_>>>()? })
     }
 
-    pub(crate) fn to_xml(&self) -> String {
+    /// Writes it; `name_of` tells the name of an account by its id, where that is known.
+    pub(crate) fn to_xml(&self, name_of: impl Fn(&str) -> Option<String>) -> String {
         const ROOT: &str = "AccessControlPolicy";
         let mut xml = XmlWriter::root(ROOT, 256 + self.grants.len() * 256);
         xml.person("Owner", &self.owner.id, &self.owner.name);
         xml.open("AccessControlList");
-        for grant in &self.grants {
+        let (groups, accounts): (Vec<_>, Vec<_>) =
+            self.grants.iter().partition(|grant| grant.grantee.is_group());
+        for grant in groups.into_iter().chain(accounts) {
             xml.open("Grant");
             let kind = match grant.grantee {
                 Grantee::Account(_) => "CanonicalUser",
@@ -239,7 +250,7 @@ impl Acl {
             match &grant.grantee {
                 Grantee::Account(owner) => {
                     xml.text("ID", &owner.id);
-                    xml.text("DisplayName", &owner.name);
+                    xml.text("DisplayName", name_of(&owner.id).as_ref().unwrap_or(&owner.name));
                 }
                 group => xml.text("URI", &format!("{GROUPS}{}", group.group_name())),
             }
@@ -339,7 +350,11 @@ mod tests {
         ] {
             let acl = Acl::canned(name, owner("a"), Some(&owner("b"))).expect(name);
             assert_eq!(Acl::of_text(&acl.to_text()).as_ref(), Some(&acl), "{name}");
-            assert_eq!(Acl::from_xml(acl.to_xml().as_bytes(), &owner("a")).expect(name), acl, "{name}");
+            assert_eq!(
+                Acl::from_xml(acl.to_xml(|_| None).as_bytes(), &owner("a")).expect(name),
+                acl,
+                "{name}"
+            );
         }
         assert!(Acl::canned("nonsense", owner("a"), None).is_err());
     }

@@ -190,7 +190,7 @@ impl<'a> Claim<'a> {
                     .detail("X-Amz-Date", clock::amz_date(self.time_s))
                     .detail("ServerTime", clock::iso8601(now_s)));
             }
-            if now_s > self.time_s + expires_s {
+            if now_s > self.time_s + expires_s || expires_s == 0 {
                 return Err(S3Error::with(ErrorCode::AccessDenied, "Request has expired")
                     .detail("X-Amz-Expires", expires_s.to_string())
                     .detail("Expires", clock::iso8601(self.time_s + expires_s))

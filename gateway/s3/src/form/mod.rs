@@ -12,20 +12,35 @@ use ringfort_http::{Form, FormError, PartHead, header_attributes};
 
 /// Most fields of a form.
 const FIELDS_MAX: usize = 200;
+/// Longest name of a file: no key may be longer.
+const FILE_NAME_BYTES_MAX: usize = 1024;
+/// What stands for it in a field.
+const FILE_NAME: &str = "${filename}";
 
 /// The fields before the file, with their names in lower case.
 #[derive(Debug, Default)]
 pub(crate) struct Fields {
     all: Vec<(String, String)>,
-    /// What the browser calls the file.
-    pub(crate) file_name: String,
 }
 
 impl Fields {
     #[cfg(test)]
     fn of<'a>(all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let all = all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { all, file_name: String::new() }
+        Self { all }
+    }
+
+    /// Puts the name of the file where fields ask for it, before the policy is held against them.
+    fn expand(&mut self, file_name: &str) -> Result<(), S3Error> {
+        // Some browsers send the whole path.
+        let name = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
+        if name.len() > FILE_NAME_BYTES_MAX {
+            return Err(ErrorCode::MaxPostPreDataLengthExceededError.into());
+        }
+        for (_, value) in self.all.iter_mut().filter(|(_, value)| value.contains(FILE_NAME)) {
+            *value = value.replace(FILE_NAME, name);
+        }
+        Ok(())
     }
 
     /// The first value of a field.
@@ -49,7 +64,7 @@ impl Fields {
             let (name, file_name) = names_of(&head);
             let name = name.ok_or_else(|| form_refusal(FormError::Broken))?;
             if name == "file" {
-                fields.file_name = file_name;
+                fields.expand(&file_name)?;
                 return Ok(fields);
             }
             let mut value = Vec::new();

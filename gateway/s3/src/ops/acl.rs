@@ -24,7 +24,11 @@ impl S3Gateway {
     pub(crate) async fn get_bucket_acl(&self, call: &Call) -> Reply {
         let home = call.home()?;
         let acl = home.rules.acl.clone().unwrap_or_else(|| Acl::private(home.owner.clone()));
-        Ok(xml_reply(acl.to_xml()))
+        Ok(xml_reply(self.acl_xml(&acl)))
+    }
+
+    fn acl_xml(&self, acl: &Acl) -> String {
+        acl.to_xml(|id| self.inner.credentials.owner_name(id))
     }
 
     pub(crate) async fn put_bucket_acl(&self, call: &Call, body: CallBody) -> Reply {
@@ -42,7 +46,7 @@ impl S3Gateway {
         let options = GetOptions { version: version_of(&call.query)?, ..GetOptions::default() };
         let info = self.inner.objects.head(&call.path(), options).await.map_err(|e| refusal(e, call))?;
         let acl = object_acl(&info.attributes).unwrap_or_else(|| Acl::private(call.owner()));
-        let mut response = xml_reply(acl.to_xml());
+        let mut response = xml_reply(self.acl_xml(&acl));
         push_version(response.headers_mut(), info.version, info.versioning);
         Ok(response)
     }
@@ -152,8 +156,8 @@ pub(super) fn add_acl(attributes: &mut Attributes, head: &HeaderMap, call: &Call
     if home.rules.ownership == Some(Ownership::BucketOwnerEnforced) {
         // The one list that says what is so anyway.
         let full_control = headers::text(head, "x-amz-acl")? == Some("bucket-owner-full-control");
-        if !full_control && let Some(acl) = &asked {
-            check_acl(acl, home)?;
+        if !full_control && asked.is_some() {
+            return Err(ErrorCode::AccessControlListNotSupported.into());
         }
         return Ok(());
     }

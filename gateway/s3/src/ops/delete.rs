@@ -11,7 +11,8 @@ use crate::xml::{self, Node, XmlWriter};
 use http::StatusCode;
 use http::header::HeaderValue;
 use ringfort_object::{
-    DeleteDone, DeleteItem, DeleteOptions, ETagMatch, ObjectError, VersionId, WriteConditions,
+    DeleteDone, DeleteItem, DeleteOptions, ETagMatch, GetOptions, ObjectError, ObjectPath, VersionId,
+    WriteConditions,
 };
 
 /// Most keys of one request.
@@ -20,14 +21,16 @@ pub(super) const KEYS_MAX: usize = 1000;
 impl S3Gateway {
     pub(crate) async fn delete_object(&self, call: &Call) -> Reply {
         let head = &call.parts.headers;
-        for name in ["x-amz-if-match-last-modified-time", "x-amz-if-match-size"] {
-            if head.contains_key(name) {
-                return Err(S3Error::not_implemented(name));
-            }
+        if head.contains_key("x-amz-if-match-last-modified-time") {
+            return Err(S3Error::not_implemented("x-amz-if-match-last-modified-time"));
         }
+        let size = headers::text(head, "x-amz-if-match-size")?.map(read_size).transpose()?;
         let conditions = WriteConditions { if_none_match: None, ..headers::write_conditions(head)? };
-        let options = DeleteOptions { version: version_of(&call.query)?, conditions };
-        let must_exist = options.conditions.if_match.is_some();
+        let must_exist = conditions.if_match.is_some();
+        let mut options = DeleteOptions { version: version_of(&call.query)?, conditions };
+        if let Some(size) = size {
+            self.narrow_to_size(call, &call.key, &mut options, size).await?;
+        }
         let deleted = self.inner.objects.delete(&call.path(), options).await;
         let done = match deleted {
             Ok(done) => done,
@@ -63,6 +66,35 @@ impl S3Gateway {
         Ok(xml_reply(result_xml(&asked, &answers, quiet)))
     }
 
+    /// Makes a delete one of the object that is there now, which must have this size. One that is not there is left to the
+    /// delete itself.
+    async fn narrow_to_size(
+        &self,
+        call: &Call,
+        key: &str,
+        options: &mut DeleteOptions,
+        size: u64,
+    ) -> Result<(), S3Error> {
+        let at = ObjectPath::new(call.account(), call.bucket.as_str(), key);
+        let of = GetOptions { version: options.version, ..GetOptions::default() };
+        let info = match self.inner.objects.head(&at, of).await {
+            Ok(info) => info,
+            Err(ObjectError::NoSuchKey | ObjectError::NoSuchVersion) => return Ok(()),
+            Err(ObjectError::DeleteMarker { .. }) => return Err(ErrorCode::PreconditionFailed.into()),
+            Err(error) => return Err(refusal(error, call)),
+        };
+        let named = match &options.conditions.if_match {
+            Some(ETagMatch::OneOf(tags)) => tags.contains(&info.etag),
+            Some(ETagMatch::Any) | None => true,
+        };
+        if !named || info.size != size {
+            return Err(ErrorCode::PreconditionFailed.into());
+        }
+        // The same tag is the same bytes, so whatever is deleted has the size.
+        options.conditions.if_match = Some(ETagMatch::OneOf(vec![info.etag]));
+        Ok(())
+    }
+
     async fn admit_to_key(&self, call: &Call, item: &DeleteItem) -> Result<(), S3Error> {
         let (operation, version) = (Operation::DeleteObject, item.options.version);
         let home = call.home()?;
@@ -76,9 +108,12 @@ impl S3Gateway {
         asked: &mut [Asked],
     ) -> Result<Vec<Result<DeleteDone, S3Error>>, S3Error> {
         for asked in asked.iter_mut() {
-            if let Ok(item) = &asked.item
-                && let Err(error) = self.admit_to_key(call, item).await
-            {
+            let Ok(item) = &mut asked.item else { continue };
+            let mut admitted = self.admit_to_key(call, item).await;
+            if let (Ok(()), Some(size)) = (&admitted, asked.size) {
+                admitted = self.narrow_to_size(call, &asked.key, &mut item.options, size).await;
+            }
+            if let Err(error) = admitted {
                 asked.item = Err(error);
             }
         }
@@ -97,6 +132,11 @@ impl S3Gateway {
     }
 }
 
+fn read_size(text: &str) -> Result<u64, S3Error> {
+    text.parse()
+        .map_err(|_| S3Error::argument("x-amz-if-match-size", text, "The size of the object is no number."))
+}
+
 /// What is to be deleted, and whether only failures shall be answered.
 pub(super) fn read_document(document: &[u8]) -> Result<(Vec<Asked>, bool), S3Error> {
     let root = xml::parse(document, "Delete")?;
@@ -113,6 +153,8 @@ pub(super) fn read_document(document: &[u8]) -> Result<(Vec<Asked>, bool), S3Err
 pub(super) struct Asked {
     key: String,
     version_text: Option<String>,
+    /// What the object must have.
+    size: Option<u64>,
     item: Result<DeleteItem, S3Error>,
 }
 
@@ -120,13 +162,13 @@ impl Asked {
     fn read(node: &Node) -> Result<Self, S3Error> {
         let key = node.child_text("Key").ok_or(ErrorCode::MalformedXML)?.to_owned();
         let version_text = node.child_text("VersionId").filter(|text| !text.is_empty()).map(str::to_owned);
-        for name in ["LastModifiedTime", "Size"] {
-            if node.child(name).is_some() {
-                return Err(S3Error::not_implemented(name));
-            }
+        if node.child("LastModifiedTime").is_some() {
+            return Err(S3Error::not_implemented("LastModifiedTime"));
         }
+        let size = node.child_text("Size").map(|text| text.trim().parse()).transpose();
+        let size = size.map_err(|_| S3Error::from(ErrorCode::MalformedXML))?;
         let item = Self::item(&key, version_text.as_deref(), node.child_text("ETag"));
-        Ok(Self { key, version_text, item })
+        Ok(Self { key, version_text, size, item })
     }
 
     fn item(key: &str, version: Option<&str>, etag: Option<&str>) -> Result<DeleteItem, S3Error> {

@@ -168,7 +168,10 @@ fn check_rule(rule: &Node) -> Result<(), S3Error> {
         }
         match name {
             "ID" | "Status" | "Prefix" | "Filter" => {}
-            "Transition" | "NoncurrentVersionTransition" => return Err(S3Error::not_implemented(name)),
+            "Transition" | "NoncurrentVersionTransition" => {
+                child.child_text("Date").map(|date| read_date(date.trim())).transpose()?;
+                return Err(S3Error::not_implemented(name));
+            }
             _ => {
                 let known = ACTIONS.iter().find(|(action, _)| *action == name);
                 let (_, elements) = known.ok_or_else(malformed)?;

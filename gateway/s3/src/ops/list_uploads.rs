@@ -1,7 +1,7 @@
 //! ListParts and ListMultipartUploads.
 
 use super::multipart::{UploadChecksum, upload_of};
-use super::{page_limit, refusal, url_encoding, xml_reply};
+use super::{object_acl, page_limit, refusal, url_encoding, xml_reply};
 use crate::body::checksum::Algorithm;
 use crate::error::S3Error;
 use crate::gateway::{Call, Reply, S3Gateway};
@@ -29,8 +29,9 @@ impl S3Gateway {
         xml.text("Bucket", &call.bucket);
         xml.name("Key", &call.key);
         xml.plain("UploadId", upload);
-        xml.owner("Initiator", &call.owner());
-        xml.owner("Owner", &call.owner());
+        let owner = object_acl(&page.attributes).map_or_else(|| call.owner(), |acl| acl.owner);
+        xml.owner("Initiator", &owner);
+        xml.owner("Owner", &owner);
         xml.text("StorageClass", "STANDARD");
         if let Some(checksum) = UploadChecksum::of(&page.attributes) {
             xml.text("ChecksumAlgorithm", checksum.algorithm.name());

@@ -75,11 +75,8 @@ fn key_of(fields: &Fields) -> Result<String, S3Error> {
             "Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.",
         )
     })?;
-    // Some browsers send the whole path.
-    let file_name = fields.file_name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let key = key.replace("${filename}", file_name);
-    names::check_key(&key)?;
-    Ok(key)
+    names::check_key(key)?;
+    Ok(key.to_owned())
 }
 
 /// The head that a PutObject with the same wishes would have.

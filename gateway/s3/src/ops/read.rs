@@ -9,7 +9,7 @@ use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, Reply, S3Gateway};
 use crate::headers;
 use crate::xml::XmlWriter;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, HeaderName, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
@@ -27,9 +27,6 @@ const OVERRIDES: [(&str, HeaderName); 6] = [
     ("response-content-disposition", CONTENT_DISPOSITION),
     ("response-content-encoding", CONTENT_ENCODING),
 ];
-
-/// Parts of which the sizes are looked up at the same time.
-const PARTS_AT_A_TIME: usize = 8;
 
 impl S3Gateway {
     pub(crate) async fn get_object(&self, call: &Call) -> Reply {
@@ -87,22 +84,23 @@ impl S3Gateway {
 struct ObjectParts {
     after: u32,
     limit: u32,
-    /// Sizes, of the part after `after` first.
-    sizes: Vec<u64>,
+    /// Number and size of those after `after`.
+    parts: Vec<(u32, u64)>,
+    truncated: bool,
     count: u32,
 }
 
 impl ObjectParts {
     fn push(&self, xml: &mut XmlWriter) {
-        let last = self.after + u32::try_from(self.sizes.len()).unwrap_or(0);
+        let last = self.parts.last().map_or(self.after, |(number, _)| *number);
         xml.open("ObjectParts");
         // `TotalPartsCount` in the documentation, but not on the wire.
         xml.plain("PartsCount", self.count);
         xml.plain("PartNumberMarker", self.after);
         xml.plain("NextPartNumberMarker", last);
         xml.plain("MaxParts", self.limit);
-        xml.plain("IsTruncated", last < self.count);
-        for (number, size) in (self.after + 1..).zip(&self.sizes) {
+        xml.plain("IsTruncated", self.truncated);
+        for (number, size) in &self.parts {
             xml.open("Part");
             xml.plain("PartNumber", number);
             xml.plain("Size", size);
@@ -120,16 +118,11 @@ impl S3Gateway {
             text.map(|text| text.parse().map_err(|_| refused(text))).transpose()
         };
         let limit = number("x-amz-max-parts")?.unwrap_or(PAGE_MAX).min(PAGE_MAX);
-        let after = number("x-amz-part-number-marker")?.unwrap_or(0).min(info.parts);
-        let (path, version) = (&call.path(), Some(info.version));
-        let size = async |part: u32| {
-            let options = GetOptions { version, part_number: Some(part), ..GetOptions::default() };
-            let info = self.inner.objects.head(path, options).await.map_err(|e| read_refusal(e, call))?;
-            Ok::<_, S3Error>(info.range.end - info.range.start)
-        };
-        let numbers = after + 1..=after.saturating_add(limit).min(info.parts);
-        let sizes = stream::iter(numbers).map(size).buffered(PARTS_AT_A_TIME).try_collect().await?;
-        Ok(ObjectParts { after, limit, sizes, count: info.parts })
+        let after = number("x-amz-part-number-marker")?.unwrap_or(0);
+        let take = usize::try_from(limit).unwrap_or(usize::MAX);
+        let found = self.inner.objects.object_parts(&call.path(), Some(info.version), after, take).await;
+        let (parts, truncated) = found.map_err(|e| read_refusal(e, call))?;
+        Ok(ObjectParts { after, limit, parts, truncated, count: info.parts })
     }
 }
 

@@ -157,8 +157,11 @@ fn decode(text: &str) -> Result<Tags, S3Error> {
     Ok(query.pairs().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
+/// The document of tags, in the order of their names.
 fn document(tags: &Tags) -> String {
     const ROOT: &str = "Tagging";
+    let mut tags: Vec<_> = tags.iter().collect();
+    tags.sort();
     let mut xml = XmlWriter::root(ROOT, 64 + tags.len() * 80);
     xml.open("TagSet");
     for (key, value) in tags {

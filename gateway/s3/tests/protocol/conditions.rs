@@ -1,6 +1,7 @@
 //! Conditions on reads and writes.
 
 use crate::client::World;
+use sha2::Digest;
 
 const OTHER: &str = "\"0123456789abcdef0123456789abcdef\"";
 
@@ -100,4 +101,29 @@ async fn ranges_and_those_that_no_longer_count() {
     assert_eq!((part.status.as_u16(), part.text().as_str()), (206, "234"));
     let head = world.call("HEAD", "/box/k", &[("range", "bytes=2-4"), ("if-range", OTHER)], "").await;
     assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "10"));
+}
+
+#[tokio::test]
+async fn deletes_of_an_object_of_a_known_size() {
+    let world = World::new().await;
+    let delete = async |size: &'static str, tag: &'static str| {
+        let headers = [("x-amz-if-match-size", size), ("if-match", tag)];
+        world.call("DELETE", "/box/k", if tag.is_empty() { &headers[..1] } else { &headers[..] }, "").await
+    };
+    world.call("PUT", "/box/k", &[], "12345").await.good();
+    assert_eq!(delete("x", "").await.outcome().0, 400);
+    assert_eq!(delete("4", "").await.outcome(), (412, "PreconditionFailed".to_owned()));
+    assert_eq!(delete("5", OTHER).await.outcome(), (412, "PreconditionFailed".to_owned()));
+    let many = async |size: &str| {
+        let document = format!("<Delete><Object><Key>k</Key><Size>{size}</Size></Object></Delete>");
+        let hash = hex::encode(sha2::Sha256::digest(&document));
+        world.call("POST", "/box?delete", &[("x-amz-content-sha256", hash.as_str())], document).await
+    };
+    assert_eq!(many("4").await.good().element("Code"), "PreconditionFailed");
+    assert_eq!(many("x").await.outcome(), (400, "MalformedXML".to_owned()));
+    assert!(many("5").await.good().text().contains("<Deleted>"));
+    world.call("PUT", "/box/k", &[], "12345").await.good();
+    assert_eq!(delete("5", "").await.status, 204);
+    assert_eq!(world.call("GET", "/box/k", &[], "").await.status, 404);
+    assert_eq!(delete("5", "").await.status, 204, "what is not there is gone");
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
 
-const CONDITIONS: &str = r#"[{"bucket":"box"},["starts-with","$key","up/"],["starts-with","$x-amz-meta-a",""],
+const CONDITIONS: &str = r#"[{"bucket":"box"},["starts-with","$key","up/a"],["starts-with","$x-amz-meta-a",""],
     ["content-length-range",2,10],{"success_action_status":"201"}]"#;
 
 fn policy(conditions: &str) -> String {

@@ -164,3 +164,29 @@ async fn an_aborted_upload_leaves_nothing() {
     }
     assert!(!world.call("GET", "/box?uploads", &[], "").await.good().text().contains("<Upload>"));
 }
+
+#[tokio::test]
+async fn parts_of_an_object_and_whose_an_upload_is() {
+    let world = World::new().await;
+    let mut upload = Upload::begin(&world, &[]).await;
+    upload.put(1, FIRST, &[]).await;
+    upload.put(5, SECOND, &[]).await;
+    let listed = world.call("GET", &format!("/box/k?uploadId={}", upload.id), &[], "").await.good();
+    assert!(listed.text().contains("<Owner><ID>id</ID><DisplayName>name</DisplayName></Owner>"));
+    let tags = upload.tags.clone();
+    upload.complete(&[(1, tags[0].as_str(), ""), (5, tags[1].as_str(), "")], &[]).await.good();
+    let ask = async |headers: &[(&str, &str)]| {
+        let all = [&[("x-amz-object-attributes", "ObjectParts,ObjectSize")], headers].concat();
+        world.call("GET", "/box/k?attributes", &all, "").await
+    };
+    let whole = ask(&[]).await.good();
+    assert_eq!((whole.element("PartsCount").as_str(), whole.element("IsTruncated").as_str()), ("2", "false"));
+    let size = format!("<PartNumber>1</PartNumber><Size>{}</Size>", FIRST.len());
+    assert!(whole.text().contains(&size), "{}", whole.text());
+    let page = ask(&[("x-amz-max-parts", "1")]).await.good();
+    assert_eq!(page.element("NextPartNumberMarker"), "1");
+    assert_eq!(page.element("IsTruncated"), "true");
+    let page = ask(&[("x-amz-max-parts", "1"), ("x-amz-part-number-marker", "1")]).await.good();
+    assert!(page.text().contains(&format!("<Size>{}</Size>", SECOND.len())), "{}", page.text());
+    assert_eq!(ask(&[("x-amz-max-parts", "x")]).await.outcome(), (400, "InvalidArgument".to_owned()));
+}

@@ -126,7 +126,9 @@ pub(crate) async fn check_password(service: &Identity, user: Option<&Record>, pa
 
 async fn by_token(service: &Identity, content: &Record) -> Result<Proof> {
     let token = text_in(content, "id")?;
-    let caller = service.validate(token).await?.ok_or_else(ApiError::unauthorized)?;
+    // A token that is none is not found, as in Keystone; in `X-Auth-Token` it would be nobody's.
+    let found = service.validate(token).await?;
+    let caller = found.ok_or_else(|| ApiError::missing("Could not find token."))?;
     // It would outgrow the roles that the credential lends.
     if caller.app_credential.is_some() {
         return Err(ApiError::forbidden("rescope a token of an application credential"));

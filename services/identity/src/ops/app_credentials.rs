@@ -96,6 +96,8 @@ async fn show_one(call: &Call, mut record: Record) -> Result<Value> {
     });
     record.insert("roles".to_owned(), roles.collect());
     let expires = record.remove("expires_us").and_then(|us| us.as_u64()).map(time::text);
+    // The only time that Keystone writes without its zone.
+    let expires = expires.map(|text| text.trim_end_matches('Z').to_owned());
     record.insert("expires_at".to_owned(), expires.into());
     record.remove("secret_hash");
     record.remove("user_id");

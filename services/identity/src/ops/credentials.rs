@@ -109,8 +109,11 @@ async fn visible_ec2(call: &mut Call, user_id: &str, access: &str, action: &str)
     let found = call.service.inner.store.find(&CREDENTIALS, &id_of(access)).await?;
     let found =
         found.filter(|record| text_of(record, "user_id") == user_id && text_of(record, "type") == "ec2");
-    call.enforce_on(action, "credential", found.as_ref()).await?;
-    found.ok_or_else(|| ApiError::not_found("credential", access))
+    // A key that is gone is told so to anybody with a token: nobody finds out by guessing which there are.
+    call.caller().await?;
+    let record = found.ok_or_else(|| ApiError::not_found("credential", access))?;
+    call.enforce_on(action, "credential", Some(&record)).await?;
+    Ok(record)
 }
 
 async fn list(call: &mut Call) -> Result<Answer> {

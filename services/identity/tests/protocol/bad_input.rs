@@ -24,7 +24,7 @@ pub(crate) async fn what_is_wrong_is_told(cloud: Cloud) {
         (
             "/v3/auth/tokens",
             "{\"auth\": {\"identity\": {\"methods\": [\"token\"], \"token\": {\"id\": \"x\"}}}}",
-            401,
+            404,
         ),
         ("/v3/users", "{\"user\": {}}", 400),
         ("/v3/users", "{\"user\": {\"name\": \"\"}}", 400),

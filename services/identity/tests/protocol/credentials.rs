@@ -54,6 +54,7 @@ pub(crate) async fn ec2_credentials(cloud: Cloud) {
         .await
         .of(200);
     cloud.done("DELETE", &one, &admin).await;
+    cloud.call("GET", &one, &other, Value::Null).await.of(404);
     assert!(cloud.identity.ec2_credential(access).await.unwrap().is_none());
 }
 

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, DATE, HOST};
 use http::request::Parts;
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// Longest life of a presigned request: a week.
@@ -267,10 +267,20 @@ pub(super) fn header_time(headers: &HeaderMap) -> Result<u64, S3Error> {
     if let Some(time_s) = clock::parse_amz_date(date) {
         return Ok(time_s);
     }
-    // Mail's way to write the zone, which HTTP has not.
-    let date = date.strip_suffix("+0000").map_or(date.into(), |date| Cow::Owned(format!("{date}GMT")));
-    let time = httpdate::parse_http_date(&date).map_err(|_| refused())?;
+    let time = loose_date(date).ok_or_else(refused)?;
     Ok(time.duration_since(std::time::UNIX_EPOCH).map_err(|_| refused())?.as_secs())
+}
+
+/// A date as HTTP has it, or with the zone as mail writes it, whatever day of the week it says that was: a signer that is
+/// wrong about the day is told that its clock is.
+fn loose_date(text: &str) -> Option<SystemTime> {
+    let text =
+        text.strip_suffix("+0000").map_or(Cow::Borrowed(text), |text| Cow::Owned(format!("{text}GMT")));
+    httpdate::parse_http_date(&text).ok().or_else(|| {
+        let (_, rest) = text.split_once(", ")?;
+        let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+        days.iter().find_map(|day| httpdate::parse_http_date(&format!("{day}, {rest}")).ok())
+    })
 }
 
 fn other_algorithm() -> S3Error {

@@ -193,6 +193,10 @@ fn verify(
     if holds(&raw, &target.query) || (strict != raw && holds(&strict, &target.query)) {
         return Ok(None);
     }
+    // The resource of a bucket ends in a slash, whether the path does or not.
+    if !raw.ends_with('/') && target.key().is_none() && holds(&format!("{raw}/"), &target.query) {
+        return Ok(None);
+    }
     let raw_query = parts.uri.query().unwrap_or_default();
     if raw_query.contains('+') {
         let query = Query::parse(raw_query, true)?;
@@ -338,6 +342,10 @@ mod tests {
             }
             let late = request(method, uri, content_type, date, signature);
             assert_eq!(code(&late, now + 901), ErrorCode::RequestTimeTooSkewed);
+            let other_day = date.replace("Tue", "Mon").replace("Wed", "Mon");
+            let wrong = request(method, uri, content_type, &other_day, signature);
+            assert_eq!(code(&wrong, now + 901), ErrorCode::RequestTimeTooSkewed);
+            assert_eq!(code(&wrong, now), ErrorCode::SignatureDoesNotMatch);
         }
     }
 
@@ -366,6 +374,16 @@ mod tests {
         }
         let headers = [("x-amz-acl", "public-read")];
         assert_eq!(code(&head("GET", PRESIGNED, &headers), EXPIRES), ErrorCode::SignatureDoesNotMatch);
+    }
+
+    #[test]
+    fn the_resource_of_a_bucket_ends_in_a_slash() {
+        let (method, _, content_type, date, signature, now) = PUBLISHED[3];
+        let parts = request(method, "/awsexamplebucket1?acl", content_type, date, signature);
+        assert!(at(&parts, now).is_ok());
+        let (method, uri, content_type, date, signature, now) = PUBLISHED[0];
+        let object = request(method, &format!("{uri}/"), content_type, date, signature);
+        assert_eq!(code(&object, now), ErrorCode::SignatureDoesNotMatch, "an object's does not");
     }
 
     /// The documentation's own requests name their bucket so.

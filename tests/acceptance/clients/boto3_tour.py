@@ -2,8 +2,12 @@
 
 import hashlib
 import io
+import json
+import urllib.error
+import urllib.request
 
 import boto3
+import botocore
 import botocore.exceptions
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
@@ -132,7 +136,6 @@ for version in ids:
 s3.delete_bucket(Bucket="versions")
 
 step("presigned")
-import urllib.request
 url = s3.generate_presigned_url("get_object", Params={"Bucket": "tour", "Key": "names/with space"})
 assert urllib.request.urlopen(url).read() == b"with space"
 url = s3.generate_presigned_url("put_object", Params={"Bucket": "tour", "Key": "presigned"})
@@ -166,8 +169,67 @@ refused(("NoSuchWebsiteConfiguration",), s3.get_bucket_website, Bucket="tour")
 refused(("NoSuchTagSet",), s3.get_bucket_tagging, Bucket="tour")
 assert s3.get_object_tagging(Bucket="tour", Key="fresh")["TagSet"] == []
 assert s3.get_bucket_location(Bucket="tour")["LocationConstraint"] is None
-refused(("NotImplemented",), s3.put_object_tagging, Bucket="tour", Key="fresh", Tagging={"TagSet": []})
 refused(("NotImplemented",), s3.list_bucket_analytics_configurations, Bucket="tour")
+
+step("tags, lists, policies, lifecycle and cross-origin rules")
+tags = [{"Key": "colour", "Value": "blue green"}, {"Key": "empty", "Value": ""}]
+s3.put_object_tagging(Bucket="tour", Key="fresh", Tagging={"TagSet": tags})
+assert s3.get_object_tagging(Bucket="tour", Key="fresh")["TagSet"] == tags
+assert s3.head_object(Bucket="tour", Key="fresh")["ContentLength"] == 1
+s3.delete_object_tagging(Bucket="tour", Key="fresh")
+assert s3.get_object_tagging(Bucket="tour", Key="fresh")["TagSet"] == []
+s3.put_bucket_tagging(Bucket="tour", Tagging={"TagSet": tags})
+assert s3.get_bucket_tagging(Bucket="tour")["TagSet"] == tags
+nobody = boto3.client("s3", config=Config(signature_version=botocore.UNSIGNED, s3={"addressing_style": "path"}))
+refused(("AccessDenied",), nobody.get_object, Bucket="tour", Key="fresh")
+s3.put_object_acl(Bucket="tour", Key="fresh", ACL="public-read")
+assert nobody.get_object(Bucket="tour", Key="fresh")["Body"].read() == b"x"
+refused(("AccessDenied",), nobody.put_object, Bucket="tour", Key="fresh", Body=b"y")
+s3.put_object_acl(Bucket="tour", Key="fresh", ACL="private")
+refused(("AccessDenied",), nobody.get_object, Bucket="tour", Key="fresh")
+policy = json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::tour/names/*"}]})
+s3.put_bucket_policy(Bucket="tour", Policy=policy)
+assert json.loads(s3.get_bucket_policy(Bucket="tour")["Policy"]) == json.loads(policy)
+assert nobody.get_object(Bucket="tour", Key="names/with space")["Body"].read() == b"with space"
+refused(("AccessDenied",), nobody.get_object, Bucket="tour", Key="fresh")
+refused(("AccessDenied",), nobody.list_objects_v2, Bucket="tour")
+s3.delete_bucket_policy(Bucket="tour")
+refused(("AccessDenied",), nobody.get_object, Bucket="tour", Key="names/with space")
+rules = [{"ID": "old", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 3}}]
+s3.put_bucket_lifecycle_configuration(Bucket="tour", LifecycleConfiguration={"Rules": rules})
+assert s3.get_bucket_lifecycle_configuration(Bucket="tour")["Rules"] == rules
+s3.delete_bucket_lifecycle(Bucket="tour")
+refused(("NoSuchLifecycleConfiguration",), s3.get_bucket_lifecycle_configuration, Bucket="tour")
+rules = [{"AllowedMethods": ["GET"], "AllowedOrigins": ["http://page.example"], "MaxAgeSeconds": 60}]
+s3.put_bucket_cors(Bucket="tour", CORSConfiguration={"CORSRules": rules})
+assert s3.get_bucket_cors(Bucket="tour")["CORSRules"] == rules
+s3.delete_bucket_cors(Bucket="tour")
+
+step("a form")
+form = s3.generate_presigned_post("tour", "posted/${filename}", Fields={"acl": "private"}, Conditions=[
+    {"acl": "private"}, ["content-length-range", 1, 10]])
+boundary = "----a-boundary"
+parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+         for name, value in form["fields"].items()]
+for content, status in ((b"by form", 204), (b"by a longer form", 400)):
+    file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f.txt"\r\n\r\n'.encode()
+    whole = "".join(parts).encode() + file + content + f"\r\n--{boundary}--\r\n".encode()
+    request = urllib.request.Request(form["url"], data=whole, method="POST", headers={
+        "Content-Type": f"multipart/form-data; boundary={boundary}"})
+    try:
+        met = urllib.request.urlopen(request).status
+    except urllib.error.HTTPError as error:
+        met = error.code
+    assert met == status, (met, status)
+assert s3.get_object(Bucket="tour", Key="posted/f.txt")["Body"].read() == b"by form"
+
+step("signatures of version 2")
+older = boto3.client("s3", config=Config(signature_version="s3", s3={"addressing_style": "path"}))
+older.put_object(Bucket="tour", Key="older", Body=b"by version 2", Metadata={"colour": "red"})
+assert older.head_object(Bucket="tour", Key="older")["Metadata"] == {"colour": "red"}
+url = older.generate_presigned_url("get_object", Params={"Bucket": "tour", "Key": "older"})
+assert "AWSAccessKeyId=" in url and urllib.request.urlopen(url).read() == b"by version 2"
 
 step("delete many")
 pages = s3.get_paginator("list_objects_v2").paginate(Bucket="tour")

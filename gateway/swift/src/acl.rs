@@ -43,7 +43,7 @@ pub(crate) fn clean(name: &str, list: &str) -> Result<String> {
             None => (false, second),
         };
         // `*.example.com` is another writing of `.example.com`.
-        let host = match host.trim_start_matches(['*', ' ']) {
+        let host = match host.trim_start_matches(|c: char| c == '*' || c.is_whitespace()) {
             "" if !host.is_empty() => "*",
             host => host,
         };

@@ -5,7 +5,7 @@
 
 use crate::bulk::tar;
 use crate::entity::{Manifest, parse_asked};
-use crate::formpost::{attributes, whole};
+use crate::formpost::whole;
 use crate::headers::{self, Kind};
 use crate::identity::Identity;
 use crate::listing::{self, Format};
@@ -16,6 +16,7 @@ use crate::{SwiftConfig, acl, clock, ranges};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Uri};
+use ringfort_http::header_attributes;
 
 /// A parser under any bytes.
 pub type Parser = fn(&[u8]);
@@ -132,7 +133,7 @@ pub fn forms(bytes: &[u8]) {
     let step = usize::from(*step).max(1);
     assert_eq!(whole::parse(form, "b", step).ok(), whole::parse(form, "b", form.len()).ok(), "by pieces");
     if let Ok(text) = std::str::from_utf8(form) {
-        let _ = attributes(text);
+        let _ = header_attributes(text);
     }
 }
 

@@ -5,9 +5,9 @@
 
 mod multipart;
 
+use multipart::Multipart;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use multipart::whole;
-pub(crate) use multipart::{Multipart, attributes};
 
 use crate::authorize::Grant;
 use crate::body::at_hand;
@@ -20,7 +20,7 @@ use crate::target::unquote;
 use crate::tempurl::{Digest, Key};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
-use ringfort_http::RequestBody;
+use ringfort_http::{RequestBody, header_attributes};
 use ringfort_object::PutOptions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ struct Outcome {
 /// The boundary of a form, if the request is one.
 pub(crate) fn boundary_of(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let (kind, found) = attributes(text);
+    let (kind, found) = header_attributes(text);
     if kind != "multipart/form-data" {
         return None;
     }
@@ -89,7 +89,7 @@ impl SwiftGateway {
             let Some(head) = parts.lock().await.next_part().await? else { break };
             let named =
                 |name: &str| head.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-            let (kind, about) = attributes(named("content-disposition").unwrap_or_default());
+            let (kind, about) = header_attributes(named("content-disposition").unwrap_or_default());
             let about =
                 |name: &str| about.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
             let filename = about("filename").filter(|name| kind == "form-data" && !name.is_empty());

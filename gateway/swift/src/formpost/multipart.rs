@@ -1,144 +1,22 @@
-//! A `multipart/form-data` body, part by part and piece by piece: no part is ever held whole.
+//! The parts of a form, with errors in this dialect's words.
 
 use crate::body::Source;
 use crate::error::{Result, SwiftError};
-use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
-use http_body_util::BodyDataStream;
-use ringfort_http::{BoxError, RequestBody};
-use std::pin::Pin;
-
-/// Largest head of a part.
-const HEAD_BYTES_MAX: usize = 16 << 10;
-/// Longest boundary (RFC 2046 allows 70).
-const BOUNDARY_BYTES_MAX: usize = 256;
-
-type Input = Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send>>;
-
-/// Where the parser is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Before the first boundary.
-    Start,
-    /// Within the body of a part.
-    Body,
-    /// After a boundary: a head or the end follows.
-    Between,
-    End,
-}
+use bytes::Bytes;
+use ringfort_http::{Form, FormError, PartHead, RequestBody};
 
 /// The parts of a body.
-pub(crate) struct Multipart {
-    input: Input,
-    buffer: BytesMut,
-    ended: bool,
-    /// What ends a part's body: a line break, two dashes, the boundary.
-    delimiter: Vec<u8>,
-    state: State,
-}
-
-/// The head of a part: names in lower case.
-pub(crate) type Head = Vec<(String, String)>;
+pub(crate) struct Multipart(Form);
 
 impl Multipart {
     /// The parts of `body`.
     pub(crate) fn new(body: RequestBody, boundary: &str) -> Result<Self> {
-        Self::over(Box::pin(BodyDataStream::new(body)), boundary)
-    }
-
-    fn over(input: Input, boundary: &str) -> Result<Self> {
-        if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {
-            return Err(invalid_start());
-        }
-        let delimiter = format!("\r\n--{boundary}").into_bytes();
-        Ok(Self { input, buffer: BytesMut::new(), ended: false, delimiter, state: State::Start })
-    }
-
-    /// Reads more; `false` at the end of the body.
-    async fn fill(&mut self) -> Result<bool> {
-        if self.ended {
-            return Ok(false);
-        }
-        match self.input.next().await {
-            Some(piece) => {
-                self.buffer.extend_from_slice(&piece.map_err(SwiftError::disconnected)?);
-                Ok(true)
-            }
-            None => {
-                self.ended = true;
-                Ok(false)
-            }
-        }
-    }
-
-    async fn need(&mut self, len: usize) -> Result<bool> {
-        while self.buffer.len() < len {
-            if !self.fill().await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        Form::with_boundary(body, boundary).map(Self).map_err(refusal)
     }
 
     /// The head of the next part; what is left of the one before is passed over.
-    pub(crate) async fn next_part(&mut self) -> Result<Option<Head>> {
-        while self.state == State::Body {
-            self.piece().await?;
-        }
-        if self.state == State::Start {
-            // The first boundary has no line break before it, or an empty line.
-            let opening = self.delimiter.len() - 2;
-            while self.need(2).await? && self.buffer.starts_with(b"\r\n") {
-                let _ = self.buffer.split_to(2);
-            }
-            if !self.need(opening).await? || self.buffer[..opening] != self.delimiter[2..] {
-                return Err(invalid_start());
-            }
-            let _ = self.buffer.split_to(opening);
-            self.state = State::Between;
-        }
-        if self.state == State::End {
-            return Ok(None);
-        }
-        if !self.need(2).await? || &self.buffer[..2] == b"--" {
-            self.state = State::End;
-            return Ok(None);
-        }
-        if &self.buffer[..2] != b"\r\n" {
-            return Err(broken());
-        }
-        let _ = self.buffer.split_to(2);
-        let head = self.head().await?;
-        self.state = State::Body;
-        Ok(Some(head))
-    }
-
-    async fn head(&mut self) -> Result<Head> {
-        let mut head = Head::new();
-        let mut bytes = 0;
-        loop {
-            let end = loop {
-                if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\r\n") {
-                    break end;
-                }
-                if self.buffer.len() > HEAD_BYTES_MAX || !self.fill().await? {
-                    return Err(broken());
-                }
-            };
-            let line = self.buffer.split_to(end + 2);
-            bytes += line.len();
-            if bytes > HEAD_BYTES_MAX {
-                return Err(broken());
-            }
-            let line = &line[..end];
-            if line.is_empty() {
-                return Ok(head);
-            }
-            let line = String::from_utf8_lossy(line);
-            if let Some((name, value)) = line.split_once(':') {
-                head.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
-            }
-        }
+    pub(crate) async fn next_part(&mut self) -> Result<Option<PartHead>> {
+        self.0.next_part().await.map_err(refusal)
     }
 
     /// The part's body as text, of which at most `most` bytes count.
@@ -154,96 +32,36 @@ impl Multipart {
 
 impl Source for Multipart {
     async fn piece(&mut self) -> Result<Option<Bytes>> {
-        if self.state != State::Body {
-            return Ok(None);
-        }
-        loop {
-            let len = self.delimiter.len();
-            if let Some(at) = self.buffer.windows(len).position(|window| window == self.delimiter) {
-                let piece = self.buffer.split_to(at).freeze();
-                if piece.is_empty() {
-                    let _ = self.buffer.split_to(len);
-                    self.state = State::Between;
-                    return Ok(None);
-                }
-                return Ok(Some(piece));
-            }
-            // The end of what is here may be the beginning of a boundary.
-            let sure = self.buffer.len().saturating_sub(len - 1);
-            if sure > 0 {
-                return Ok(Some(self.buffer.split_to(sure).freeze()));
-            }
-            if !self.fill().await? {
-                return Err(broken());
-            }
-        }
+        self.0.piece().await.map_err(refusal)
     }
 }
 
-fn invalid_start() -> SwiftError {
-    SwiftError::bad_request("FormPost: invalid starting boundary")
-}
-
-fn broken() -> SwiftError {
-    SwiftError::bad_request("FormPost: the form is cut short or broken")
-}
-
-/// A header such as `form-data; name="file"; filename="a.txt"`: what precedes the first semicolon, and the attributes.
-pub(crate) fn attributes(header: &str) -> (String, Vec<(String, String)>) {
-    let (kind, mut rest) = header.split_once(';').unwrap_or((header, ""));
-    let mut found = Vec::new();
-    while let Some((name, after)) = rest.split_once('=') {
-        let name = name.trim().trim_start_matches(';').trim().to_ascii_lowercase();
-        let after = after.trim_start();
-        let (value, remainder) = match after.strip_prefix('"') {
-            Some(quoted) => unquoted(quoted),
-            None => {
-                let (value, remainder) = after.split_once(';').unwrap_or((after, ""));
-                (value.trim().to_owned(), remainder)
-            }
-        };
-        found.push((name, value));
-        rest = remainder.trim_start().trim_start_matches(';');
+fn refusal(error: FormError) -> SwiftError {
+    match error {
+        FormError::Start => SwiftError::bad_request("FormPost: invalid starting boundary"),
+        FormError::Broken => SwiftError::bad_request("FormPost: the form is cut short or broken"),
+        FormError::Body(error) => SwiftError::disconnected(error),
     }
-    (kind.trim().to_ascii_lowercase(), found)
-}
-
-/// A quoted text up to its closing quote, and what follows.
-fn unquoted(text: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match letter {
-            '"' => return (value, &text[at + 1..]),
-            '\\' => match letters.next() {
-                Some((_, escaped @ ('"' | '\\'))) => value.push(escaped),
-                Some((_, other)) => {
-                    value.push('\\');
-                    value.push(other);
-                }
-                None => {}
-            },
-            letter => value.push(letter),
-        }
-    }
-    (value, "")
 }
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod whole {
     //! Forms that are at hand, for tests and fuzzers.
 
-    use super::{Head, Multipart};
+    use super::Multipart;
     use crate::body::Source;
     use crate::error::Result;
     use bytes::Bytes;
     use futures_util::{FutureExt, stream};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use ringfort_http::{BoxError, PartHead, boxed};
 
     /// Parses a form that arrives in pieces of `step` bytes.
-    pub(crate) fn parse(form: &[u8], boundary: &str, step: usize) -> Result<Vec<(Head, Vec<u8>)>> {
-        let pieces: Vec<_> =
-            form.chunks(step.max(1)).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let mut parts = Multipart::over(Box::pin(stream::iter(pieces)), boundary)?;
+    pub(crate) fn parse(form: &[u8], boundary: &str, step: usize) -> Result<Vec<(PartHead, Vec<u8>)>> {
+        let frame = |piece: &[u8]| Ok::<_, BoxError>(Frame::data(Bytes::copy_from_slice(piece)));
+        let pieces: Vec<_> = form.chunks(step.max(1)).map(frame).collect();
+        let mut parts = Multipart::new(boxed(StreamBody::new(stream::iter(pieces))), boundary)?;
         let all = async move {
             let mut found = Vec::new();
             while let Some(head) = parts.next_part().await? {
@@ -263,6 +81,7 @@ pub(crate) mod whole {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use ringfort_http::header_attributes;
 
     const FORM: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"redirect\"\r\n\r\nhttp://x\r\n\
         --b\r\ncontent-disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\n\
@@ -285,11 +104,11 @@ mod tests {
 
     #[test]
     fn attributes_of_headers() {
-        let (kind, found) = attributes("Form-Data; name=\"a b\"; filename=\"c\\\"d;e.txt\"; x=y");
+        let (kind, found) = header_attributes("Form-Data; name=\"a b\"; filename=\"c\\\"d;e.txt\"; x=y");
         assert_eq!(kind, "form-data");
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(found, [pair("name", "a b"), pair("filename", "c\"d;e.txt"), pair("x", "y")]);
-        assert_eq!(attributes("multipart/form-data; boundary=--x").1, [pair("boundary", "--x")]);
+        assert_eq!(header_attributes("multipart/form-data; boundary=--x").1, [pair("boundary", "--x")]);
     }
 
     proptest! {
@@ -301,7 +120,7 @@ mod tests {
 
         #[test]
         fn any_header_is_read_without_panic(header in ".{0,60}") {
-            let _ = attributes(&header);
+            let _ = header_attributes(&header);
         }
     }
 }

@@ -68,15 +68,24 @@ impl Form {
     /// # Errors
     /// [`FormError::Start`] if that names no boundary.
     pub fn new(body: RequestBody, content_type: &str) -> Result<Self, FormError> {
-        Self::over(Box::pin(BodyDataStream::new(body)), content_type)
-    }
-
-    fn over(input: Input, content_type: &str) -> Result<Self, FormError> {
         let (_, attributes) = header_attributes(content_type);
         let boundary = attributes.into_iter().find(|(name, _)| name == "boundary");
-        let boundary =
-            boundary.map(|(_, value)| value).filter(|b| (1..=BOUNDARY_BYTES_MAX).contains(&b.len()));
-        let delimiter = format!("\r\n--{}", boundary.ok_or(FormError::Start)?).into_bytes();
+        Self::with_boundary(body, &boundary.ok_or(FormError::Start)?.1)
+    }
+
+    /// The parts of `body`, whose boundary is known.
+    ///
+    /// # Errors
+    /// [`FormError::Start`] if that cannot be one.
+    pub fn with_boundary(body: RequestBody, boundary: &str) -> Result<Self, FormError> {
+        Self::over(Box::pin(BodyDataStream::new(body)), boundary)
+    }
+
+    fn over(input: Input, boundary: &str) -> Result<Self, FormError> {
+        if !(1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()) {
+            return Err(FormError::Start);
+        }
+        let delimiter = format!("\r\n--{boundary}").into_bytes();
         Ok(Self { input, buffer: BytesMut::new(), ended: false, delimiter, state: State::Start })
     }
 
@@ -261,7 +270,7 @@ mod tests {
     /// Parses a form that arrives in pieces of `step` bytes.
     fn parse(form: &[u8], step: usize) -> Result<Vec<(PartHead, Vec<u8>)>, FormError> {
         let pieces: Vec<_> = form.chunks(step).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-        let mut parts = Form::over(Box::pin(stream::iter(pieces)), "multipart/form-data; boundary=b")?;
+        let mut parts = Form::over(Box::pin(stream::iter(pieces)), "b")?;
         let all = async move {
             let mut found = Vec::new();
             while let Some(head) = parts.next_part().await? {

@@ -202,7 +202,13 @@ fn context_of(call: &Call) -> Context {
         context.add("s3:signatureversion", call.signature_version);
     }
     if let Some(id) = call.requester.id() {
-        context.add("aws:userid", id);
+        match call.requester.user() {
+            Some(user) => {
+                context.add("aws:userid", &user.id);
+                context.add("aws:username", &user.name);
+            }
+            None => context.add("aws:userid", id),
+        }
         context.add("aws:PrincipalAccount", call.requester.account().unwrap_or_default());
     }
     context

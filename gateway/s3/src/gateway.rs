@@ -133,7 +133,7 @@ impl S3Gateway {
     }
 
     async fn serve(&self, parts: Parts, body: RequestBody, operation: &mut Option<Operation>) -> Reply {
-        let (found, mut call, body) = self.admit(parts, body, operation)?;
+        let (found, mut call, body) = self.admit(parts, body, operation).await?;
         if !call.bucket.is_empty() && found != Operation::CreateBucket {
             let home = self.home_of(&call.requester, &call.bucket).await;
             call.home = home.map_err(|error| refusal(error, &call))?;
@@ -153,8 +153,8 @@ impl S3Gateway {
         self.run(found, &call, body).await
     }
 
-    /// Everything that is decided by the head of the request alone.
-    fn admit(
+    /// Everything that is decided by the head of the request and the access key that it names.
+    async fn admit(
         &self,
         mut parts: Parts,
         body: RequestBody,
@@ -165,7 +165,7 @@ impl S3Gateway {
         let target = Target::of_request(&parts, config.uri_bytes_max, &config.domains)?;
         let now_s = ringfort_runtime::wall_us() / 1_000_000;
         let rules = Rules { region: &config.region, now_s, skew_max: config.skew_max };
-        let known = authenticate(&parts, &target, &*self.inner.credentials, rules)?;
+        let known = authenticate(&parts, &target, &*self.inner.credentials, rules).await?;
 
         let query = known.query.as_ref().unwrap_or(&target.query);
         if known.presigned {

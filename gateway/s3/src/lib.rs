@@ -34,7 +34,9 @@ mod target;
 mod xml;
 
 pub use config::S3Config;
-pub use credentials::{Credential, CredentialStore, FixedCredentials};
+pub use credentials::{
+    Credential, CredentialFuture, CredentialStore, CredentialsUnavailable, FixedCredentials, KeyUser, Rights,
+};
 pub use error::{ErrorCode, S3Error};
 pub use gateway::S3Gateway;
 pub use ringfort_http::ReplyBody;

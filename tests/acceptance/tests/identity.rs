@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use ringfort_acceptance::{Server, Tool, until, venv_program};
+use ringfort_acceptance::{Keys, Server, Tool, until, venv_program};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -139,4 +139,56 @@ fn tokens_open_the_object_store() {
     assert_eq!(status("/v1/AUTH_0123456789abcdef0123456789abcdef"), "403");
     try_openstack(&server, &ada, &["token", "revoke", token]).unwrap();
     until("the token is refused", Duration::from_secs(5), || status(&account) == "401");
+}
+
+/// The access keys that `openstack ec2 credentials create` makes open the S3 port: by role, and no longer once they are gone.
+#[test]
+fn access_keys_open_the_s3_port() {
+    let server = server();
+    openstack(&server, &["project", "create", "site"]);
+    for (user, role) in [("ada", "member"), ("rea", "reader")] {
+        openstack(&server, &["user", "create", user, "--password", "pw"]);
+        openstack(&server, &["role", "add", role, "--user", user, "--project", "site"]);
+    }
+    let first = server.keys().unwrap();
+    let key_of = |user: &str| {
+        // Who may not write makes no key either, but may be given one.
+        let made = json(&server, &["ec2", "credentials", "create", "--user", user, "--project", "site"]);
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        Keys { access_key: text("access"), secret_key: text("secret"), ..first.clone() }
+    };
+    let (ada, rea) = (key_of("ada"), key_of("rea"));
+    let s3 = |keys: &Keys, args: &[&str]| {
+        let aws = Tool::new(&venv_program("aws").unwrap()).aws(keys, server.scratch());
+        aws.args(&["--endpoint-url", &first.endpoint]).args(args).run()
+    };
+    let file = server.scratch().join("hers");
+    fs::write(&file, b"through a key of a project").unwrap();
+    s3(&ada, &["s3", "mb", "s3://site-data"]).unwrap();
+    s3(&ada, &["s3", "cp", file.to_str().unwrap(), "s3://site-data/file"]).unwrap();
+    assert_eq!(s3(&rea, &["s3", "cp", "s3://site-data/file", "-"]).unwrap(), "through a key of a project");
+    let refused = format!("{:#}", s3(&rea, &["s3", "rm", "s3://site-data/file"]).unwrap_err());
+    assert!(refused.contains("AccessDenied"), "a reader does not delete: {refused}");
+    let refused = format!("{:#}", s3(&first, &["s3", "ls", "s3://site-data"]).unwrap_err());
+    assert!(refused.contains("AccessDenied"), "another project: {refused}");
+    // The project owns what its users make, and Swift shows the same.
+    let owner: Value =
+        serde_json::from_str(&s3(&ada, &["s3api", "get-bucket-acl", "--bucket", "site-data"]).unwrap())
+            .unwrap();
+    let project = json(&server, &["project", "show", "site"])["id"].clone();
+    assert_eq!((&owner["Owner"]["ID"], owner["Owner"]["DisplayName"].as_str()), (&project, Some("site")));
+    let hers = [("OS_USERNAME", "ada"), ("OS_PASSWORD", "pw"), ("OS_PROJECT_NAME", "site")];
+    let listed = try_openstack(&server, &hers, &["object", "list", "site-data", "-f", "value"]).unwrap();
+    assert_eq!(listed.trim(), "file");
+
+    openstack(&server, &["role", "remove", "reader", "--user", "rea", "--project", "site"]);
+    let gone = || {
+        s3(&rea, &["s3", "ls", "s3://site-data"])
+            .is_err_and(|error| format!("{error:#}").contains("InvalidAccessKeyId"))
+    };
+    until("a user without a role is refused", Duration::from_secs(10), gone);
+    try_openstack(&server, &hers, &["ec2", "credentials", "delete", &ada.access_key]).unwrap();
+    let gone =
+        || s3(&ada, &["s3", "ls"]).is_err_and(|error| format!("{error:#}").contains("InvalidAccessKeyId"));
+    until("a deleted key is refused", Duration::from_secs(10), gone);
 }

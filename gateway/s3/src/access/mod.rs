@@ -20,7 +20,7 @@ pub(crate) use needs::needs;
 pub(crate) use policy::Policy;
 pub(crate) use rules::{BlockPublic, BucketRules, Ownership, setting};
 
-use crate::credentials::Credential;
+use crate::credentials::{Credential, KeyUser, Rights};
 use crate::operation::Operation;
 use needs::{Grants, Needs};
 use policy::Verdict;
@@ -33,6 +33,8 @@ pub(crate) enum Requester {
     Known(Arc<Credential>),
     /// An account of which the requester may only read what it owns.
     Reader(Arc<Credential>),
+    /// An account in which the requester may do what policies allow, and no more than everybody else beside.
+    Guest(Arc<Credential>),
 }
 
 impl Requester {
@@ -40,15 +42,18 @@ impl Requester {
     pub(crate) fn of(credential: Option<Arc<Credential>>) -> Self {
         match credential {
             None => Self::Anonymous,
-            Some(credential) if credential.only_reads() => Self::Reader(credential),
-            Some(credential) => Self::Known(credential),
+            Some(credential) => match credential.rights() {
+                Rights::Owner => Self::Known(credential),
+                Rights::Reader => Self::Reader(credential),
+                Rights::Guest => Self::Guest(credential),
+            },
         }
     }
 
     fn credential(&self) -> Option<&Credential> {
         match self {
             Self::Anonymous => None,
-            Self::Known(credential) | Self::Reader(credential) => Some(credential),
+            Self::Known(credential) | Self::Reader(credential) | Self::Guest(credential) => Some(credential),
         }
     }
 
@@ -60,6 +65,11 @@ impl Requester {
     /// The account's canonical id, unless anonymous.
     pub(crate) fn id(&self) -> Option<&str> {
         self.credential().map(Credential::owner_id)
+    }
+
+    /// The person who asks, where the account has several.
+    pub(crate) fn user(&self) -> Option<&KeyUser> {
+        self.credential().and_then(Credential::user)
     }
 
     /// The owner of what the requester makes.
@@ -112,7 +122,7 @@ pub(crate) fn authorize(ask: &Ask<'_>) -> Decision {
     let Some(account) = ask.account else {
         // The requester's own account is asked.
         let may = match ask.requester {
-            Requester::Anonymous => false,
+            Requester::Anonymous | Requester::Guest(_) => false,
             Requester::Known(_) => true,
             Requester::Reader(_) => needs.reads,
         };
@@ -133,7 +143,7 @@ pub(crate) fn authorize(ask: &Ask<'_>) -> Decision {
             Verdict::Allow | Verdict::Silent => {}
         }
     }
-    if owns {
+    if let (true, Requester::Known(_) | Requester::Reader(_)) = (owns, ask.requester) {
         let may = needs.reads || matches!(ask.requester, Requester::Known(_));
         return if may { Decision::Allowed } else { Decision::Denied };
     }
@@ -146,15 +156,17 @@ fn by_lists(ask: &Ask<'_>, needs: &Needs) -> Decision {
         return Decision::Denied;
     }
     let public = !ask.rules.block.ignore_acls;
+    // What an account is granted is for those who have a role in it.
+    let asker = if let Requester::Guest(_) = ask.requester { &Requester::Anonymous } else { ask.requester };
     let granted = match needs.grants {
         Grants::Nothing => false,
         Grants::Bucket(permission) => {
-            ask.rules.acl.as_ref().is_some_and(|acl| acl.allows(ask.requester, permission, public))
+            ask.rules.acl.as_ref().is_some_and(|acl| acl.allows(asker, permission, public))
         }
         Grants::Object(permission) => match ask.object {
             Object::Unknown => return Decision::NeedsObject,
             Object::Plain => false,
-            Object::Listed(acl) => acl.allows(ask.requester, permission, public),
+            Object::Listed(acl) => acl.allows(asker, permission, public),
         },
     };
     // A reader reads, whatever an account is granted.

@@ -229,7 +229,11 @@ fn names(principal: &str, requester: &Requester) -> bool {
     match rest.split_once(':') {
         Some((of, "root")) => of == account,
         Some((of, user)) if of.is_empty() || of == account => {
-            user.strip_prefix("user/").is_some_and(|user| user == id || (of == account && user == "*"))
+            let Some(user) = user.strip_prefix("user/") else { return false };
+            // A name is unique within an account only, an id everywhere.
+            user == id
+                || (of == account && user == "*")
+                || requester.user().is_some_and(|who| user == who.id || (of == account && user == who.name))
         }
         _ => false,
     }

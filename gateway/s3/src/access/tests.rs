@@ -7,10 +7,11 @@ fn key(account: &str) -> Arc<Credential> {
     Arc::new(Credential::new("AKID", "secret", account, &format!("{account}-id"), account))
 }
 
-fn requesters() -> [(&'static str, Requester); 4] {
+fn requesters() -> [(&'static str, Requester); 5] {
     [
         ("owner", Requester::Known(key("mine"))),
         ("reader", Requester::Reader(key("mine"))),
+        ("guest", Requester::Guest(key("mine"))),
         ("other", Requester::Known(key("other"))),
         ("anonymous", Requester::Anonymous),
     ]
@@ -59,7 +60,7 @@ fn nothing_is_open_unless_something_says_so() {
 
 #[test]
 fn a_grant_opens_what_it_names_and_nothing_else() {
-    let (_, other) = &requesters()[2];
+    let other = &Requester::Known(key("other"));
     for permission in [Permission::Read, Permission::Write, Permission::ReadAcp, Permission::WriteAcp] {
         let mut acl = Acl::private(owner("mine-id"));
         let grantee = acl::Grantee::Account(owner("other-id"));

@@ -14,7 +14,7 @@ mod v2;
 pub(crate) use chunk::ChunkSigner;
 pub(crate) use payload::Payload;
 
-use crate::credentials::{Credential, CredentialStore};
+use crate::credentials::{self, Credential, CredentialStore};
 use crate::error::{ErrorCode, S3Error};
 use crate::target::{Query, Target};
 use claim::Claim;
@@ -47,14 +47,14 @@ pub(crate) struct Rules<'a> {
 }
 
 /// Checks the signature of a request.
-pub(crate) fn authenticate(
+pub(crate) async fn authenticate(
     parts: &Parts,
     target: &Target,
     credentials: &dyn CredentialStore,
     rules: Rules<'_>,
 ) -> Result<Authenticated, S3Error> {
     if let Some(claim) = v2::Claim::find(parts, &target.query)? {
-        return v2::authenticate(parts, target, &claim, credentials, rules);
+        return v2::authenticate(parts, target, &claim, credentials, rules).await;
     }
     let Some(claim) = Claim::find(parts, &target.query)? else {
         let payload = Payload::of_unsigned(parts)?;
@@ -63,9 +63,7 @@ pub(crate) fn authenticate(
     claim.check_scope(rules.region)?;
     claim.check_time(rules.now_s, rules.skew_max)?;
     claim.check_signed_headers(parts)?;
-    let credential = credentials.find(claim.scope.access_key).ok_or_else(|| {
-        S3Error::from(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", claim.scope.access_key)
-    })?;
+    let credential = credentials::find(credentials, claim.scope.access_key).await?;
     if parts.headers.contains_key("x-amz-security-token") || target.query.has("X-Amz-Security-Token") {
         // Keys here are long-lived ones, to which no token belongs.
         return Err(ErrorCode::InvalidToken.into());

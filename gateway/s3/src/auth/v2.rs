@@ -6,7 +6,7 @@
 //! those, and those that only page through a listing: whoever holds a URL could otherwise make another request of it.
 
 use super::{Authenticated, Payload, Rules};
-use crate::credentials::{Credential, CredentialStore};
+use crate::credentials::{self, Credential, CredentialStore};
 use crate::error::{ErrorCode, S3Error};
 use crate::target::{Query, Target};
 use base64::Engine as _;
@@ -143,7 +143,7 @@ impl<'a> Claim<'a> {
 }
 
 /// Checks a signature of this version.
-pub(super) fn authenticate(
+pub(super) async fn authenticate(
     parts: &Parts,
     target: &Target,
     claim: &Claim<'_>,
@@ -151,9 +151,7 @@ pub(super) fn authenticate(
     rules: Rules<'_>,
 ) -> Result<Authenticated, S3Error> {
     claim.check_time(&parts.headers, rules)?;
-    let credential = credentials.find(claim.access_key).ok_or_else(|| {
-        S3Error::from(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", claim.access_key)
-    })?;
+    let credential = credentials::find(credentials, claim.access_key).await?;
     if parts.headers.contains_key("x-amz-security-token") {
         return Err(ErrorCode::InvalidToken.into());
     }
@@ -260,7 +258,7 @@ fn string_to_sign(parts: &Parts, claim: &Claim<'_>, path: &str, query: &Query) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::examples::{at, head, keys};
+    use super::super::examples::{at, at_once, head, keys};
     use super::*;
 
     /// The requests that AWS's documentation signs, with the key of its examples: method, target, type, date, signature, and
@@ -394,7 +392,11 @@ mod tests {
             let parts = head("GET", uri, &[("host", host)]);
             let target = Target::of_request(&parts, 1 << 14, &["s3.example".to_owned()]).expect("a target");
             let rules = Rules { region: "r", now_s: EXPIRES, skew_max: std::time::Duration::ZERO };
-            assert_eq!(super::super::authenticate(&parts, &target, &keys(), rules).is_ok(), holds, "{host}");
+            assert_eq!(
+                at_once(super::super::authenticate(&parts, &target, &keys(), rules)).is_ok(),
+                holds,
+                "{host}"
+            );
         }
     }
 

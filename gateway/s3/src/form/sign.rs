@@ -3,7 +3,7 @@
 use super::Fields;
 use crate::auth::Scope;
 use crate::clock;
-use crate::credentials::{Credential, CredentialStore};
+use crate::credentials::{self, Credential, CredentialStore};
 use crate::error::{ErrorCode, S3Error};
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use base64::Engine;
@@ -15,7 +15,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
 
 /// The credential that signed the policy, if the signature holds; `None` of a form without a policy.
-pub(crate) fn signer_of(
+pub(crate) async fn signer_of(
     fields: &Fields,
     credentials: &dyn CredentialStore,
     region: &str,
@@ -29,7 +29,7 @@ pub(crate) fn signer_of(
         return Err(ErrorCode::InvalidToken.into());
     }
     let credential = match fields.get("x-amz-algorithm") {
-        Some("AWS4-HMAC-SHA256") => by_version_4(fields, policy, credentials, region)?,
+        Some("AWS4-HMAC-SHA256") => by_version_4(fields, policy, credentials, region).await?,
         Some(other) => {
             return Err(S3Error::argument(
                 "X-Amz-Algorithm",
@@ -37,18 +37,13 @@ pub(crate) fn signer_of(
                 "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"",
             ));
         }
-        None => by_version_2(fields, policy, credentials)?,
+        None => by_version_2(fields, policy, credentials).await?,
     };
     Ok(Some(credential))
 }
 
 fn missing(field: &'static str) -> S3Error {
     S3Error::argument(field, "", format!("Bucket POST must contain a field named '{field}'."))
-}
-
-fn find(credentials: &dyn CredentialStore, access_key: &str) -> Result<Arc<Credential>, S3Error> {
-    let known = credentials.find(access_key);
-    known.ok_or_else(|| S3Error::from(ErrorCode::InvalidAccessKeyId).detail("AWSAccessKeyId", access_key))
 }
 
 fn check(provided: &str, computed: &str, credential: &Credential) -> Result<(), S3Error> {
@@ -60,7 +55,7 @@ fn check(provided: &str, computed: &str, credential: &Credential) -> Result<(), 
         .detail("SignatureProvided", provided.chars().take(64).collect::<String>()))
 }
 
-fn by_version_4(
+async fn by_version_4(
     fields: &Fields,
     policy: &str,
     credentials: &dyn CredentialStore,
@@ -93,21 +88,21 @@ fn by_version_4(
             "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"",
         )
     })?;
-    let credential = find(credentials, scope.access_key)?;
+    let credential = credentials::find(credentials, scope.access_key).await?;
     let time = UNIX_EPOCH + Duration::from_secs(time_s);
     let key = generate_signing_key(credential.secret(), time, scope.region, "s3");
     check(get("x-amz-signature")?, &calculate_signature(key, policy.as_bytes()), &credential)?;
     Ok(credential)
 }
 
-fn by_version_2(
+async fn by_version_2(
     fields: &Fields,
     policy: &str,
     credentials: &dyn CredentialStore,
 ) -> Result<Arc<Credential>, S3Error> {
     let access_key = fields.get("awsaccesskeyid").ok_or_else(|| missing("AWSAccessKeyId"))?;
     let signature = fields.get("signature").ok_or_else(|| missing("signature"))?;
-    let credential = find(credentials, access_key)?;
+    let credential = credentials::find(credentials, access_key).await?;
     let mut mac = Hmac::<Sha1>::new_from_slice(credential.secret().as_bytes())
         .map_err(|error| S3Error::from(ErrorCode::InternalError).internal(error))?;
     mac.update(policy.as_bytes());

@@ -43,7 +43,7 @@ impl S3Gateway {
         let fields = Fields::read(&mut form, config.form_bytes_max).await?;
 
         call.key = key_of(&fields)?;
-        let signer = signer_of(&fields, &*self.inner.credentials, &config.region)?;
+        let signer = signer_of(&fields, &*self.inner.credentials, &config.region).await?;
         let policy = fields.get("policy").map(read_policy).transpose()?;
         if let Some(policy) = &policy {
             policy.check(&fields, &call.bucket, ringfort_runtime::wall_us() / 1_000_000)?;

@@ -126,6 +126,41 @@ async fn a_reader_reads_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_guest_may_what_everybody_may_and_what_a_policy_allows_by_name() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[], "x").await.good();
+    world.call("PUT", "/box/open", &[("x-amz-acl", "public-read")], "o").await.good();
+    world.call("PUT", "/box/lent", &[("x-amz-grant-read", "id=id")], "l").await.good();
+    let guest = Signer { access_key: "GUEST".to_owned(), ..Signer::new() };
+    for (method, target) in REQUESTS {
+        let answer = world.call_by(&guest, method, target, &[], vec![Ok("<x/>".into())]).await;
+        assert_eq!(answer.status, 403, "{method} {target}: {}", answer.text());
+    }
+    for (method, target) in [("PUT", "/mine"), ("GET", "/"), ("GET", "/box/lent")] {
+        assert_eq!(world.call_by(&guest, method, target, &[], vec![]).await.status, 403, "{target}");
+    }
+    assert_eq!(world.call_by(&guest, "GET", "/box/open", &[], vec![]).await.good().text(), "o");
+    // By id in any account, by name within the account.
+    for (user, status) in [
+        ("arn:aws:iam::mine:user/ada", 200),
+        ("arn:aws:iam:::user/ada", 403),
+        ("arn:aws:iam::other:user/ada", 403),
+        ("arn:aws:iam::mine:user/u1", 200),
+        ("arn:aws:iam:::user/u1", 200),
+        ("arn:aws:iam::mine:user/bob", 403),
+        ("arn:aws:iam::mine:root", 200),
+    ] {
+        let policy = format!(
+            "{{\"Version\": \"2012-10-17\", \"Statement\": [{{\"Effect\": \"Allow\", \"Principal\": {{\"AWS\": \"{user}\"}}, \
+             \"Action\": \"s3:GetObject\", \"Resource\": \"arn:aws:s3:::box/*\"}}]}}"
+        );
+        world.call("PUT", "/box?policy", &[], policy).await.good();
+        assert_eq!(world.call_by(&guest, "GET", "/box/key", &[], vec![]).await.status, status, "{user}");
+        assert_eq!(world.call_by(&guest, "PUT", "/box/key", &[], vec![]).await.status, 403, "{user}");
+    }
+}
+
+#[tokio::test]
 async fn a_buckets_host_name_means_the_bucket() {
     let world = World::new().await;
     let host = [("host", "box.s3.lan:9000")];

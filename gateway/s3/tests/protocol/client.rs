@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use ringfort_object::memory::MemoryCluster;
 use ringfort_object::{ObjectStore, StoreConfig};
 use ringfort_runtime::TaskGroup;
-use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
+use ringfort_s3::{Credential, FixedCredentials, KeyUser, Rights, S3Config, S3Gateway};
 use ringfort_test_support::PolledBody;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -195,7 +195,10 @@ impl World {
         let keys = FixedCredentials::new([
             Credential::new("AKID", SECRET, "mine", "id", "name"),
             Credential::new("OTHER", SECRET, "other", "id2", "name2"),
-            Credential::new("READER", SECRET, "mine", "id", "name").reads_only(),
+            Credential::new("READER", SECRET, "mine", "id", "name").with_rights(Rights::Reader),
+            Credential::new("GUEST", SECRET, "mine", "id", "name")
+                .with_rights(Rights::Guest)
+                .held_by(KeyUser { id: "u1".to_owned(), name: "ada".to_owned() }),
         ]);
         let config = S3Config {
             part_bytes_min: 10,

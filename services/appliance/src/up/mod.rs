@@ -12,6 +12,7 @@
 mod banner;
 mod health;
 mod identity;
+mod keys;
 mod stop;
 mod storage;
 mod swift;
@@ -26,11 +27,12 @@ use crate::secrets::{AccessKey, IdentitySecrets, Secrets};
 use crate::telemetry;
 use anyhow::{Context, bail};
 use health::Health;
+use keys::Keys;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringfort_http::{Certificates, Limits, Listener, Server, maybe_tls};
 use ringfort_identity_api::IdentityClient;
 use ringfort_runtime::TaskGroup;
-use ringfort_s3::{Credential, FixedCredentials, S3Config, S3Gateway};
+use ringfort_s3::{S3Config, S3Gateway};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,7 +187,9 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
             async move { keystone.handle(request).await }
         });
 
-    let credentials = FixedCredentials::new(keys.iter().chain(&settings.s3_keys).map(to_credential));
+    let identity_client =
+        Arc::new(IdentityClient::new(Arc::new(identity.clone()), ringfort_runtime::boot_time));
+    let credentials = Keys::new(keys.iter().chain(&settings.s3_keys), Arc::clone(&identity_client));
     let config = S3Config { domains: settings.s3_domains.clone(), ..S3Config::default() };
     let gateway = S3Gateway::new(storage.objects.clone(), Arc::new(credentials), config);
     let s3_server = Server::start("s3", s3_port, settings.limits.clone(), &tasks, move |request| {
@@ -193,8 +197,7 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
         async move { gateway.handle(request).await }
     });
 
-    let client = IdentityClient::new(Arc::new(identity.clone()), ringfort_runtime::boot_time);
-    let swift = swift::gateway(&settings, storage.objects.clone(), Arc::new(client));
+    let swift = swift::gateway(&settings, storage.objects.clone(), identity_client);
     let limits = Limits { headers_max: swift::HEADERS_MAX, ..settings.limits.clone() };
     let swift_server = Server::start("swift", swift_port, limits, &tasks, move |request| {
         let swift = swift.clone();
@@ -244,8 +247,4 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
         }
         () = signals.stop() => bail!("stopped at once by a second signal: the next start replays the log"),
     }
-}
-
-fn to_credential(key: &AccessKey) -> Credential {
-    Credential::new(&key.access_key, &key.secret_key, &key.account, &key.owner_id, &key.owner_name)
 }

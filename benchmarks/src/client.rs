@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -60,12 +60,14 @@ impl Connection {
         &mut self,
         method: Method,
         target: PathAndQuery,
+        headers: HeaderMap,
         body: Bytes,
         mut visit: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<Answer> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(target);
+        *request.headers_mut() = headers;
         request.headers_mut().insert(HOST, self.host.clone());
         let Self { sender, wire, closed, .. } = self;
         let exchange = async {

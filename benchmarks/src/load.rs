@@ -3,12 +3,12 @@
 use crate::client::{Answer, Connection};
 use crate::histogram::Histogram;
 use crate::process::{Memory, Watched};
-use crate::sign::Endpoint;
+use crate::sign::{self, Endpoint};
 use crate::work::{Expect, Item, Work};
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
-use http::Method;
+use http::{HeaderMap, Method};
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -246,6 +246,7 @@ async fn exchange(connection: &mut Connection, work: &Work, item: &Item, phase: 
     let mut check = Check::None;
     match item.expect {
         Expect::Stored(number) => send = work.content.body(number),
+        Expect::StoredInChunk(number) => send = sign::chunk(&work.content.body(number)),
         Expect::Body(number) if work.verify => check = Check::Same(work.content.body(number)),
         // Counting costs the client as much CPU as the page costs the server, so only the warm-up does it.
         Expect::Keys(_) if matches!(phase, Phase::Warmup) => check = Check::Keys(KeyCounter::default()),
@@ -253,7 +254,8 @@ async fn exchange(connection: &mut Connection, work: &Work, item: &Item, phase: 
     }
     let sent = send.len() as u64;
     let visit = |data: &[u8]| check.visit(data);
-    let answer = connection.send(item.method.clone(), item.target.clone(), send, visit).await?;
+    let answer =
+        connection.send(item.method.clone(), item.target.clone(), item.headers.clone(), send, visit).await?;
     ensure!(answer.status.is_success(), "{} {}", answer.status, complaint(&answer));
     let mut done = Done { bytes: sent + answer.bytes, verified: 0 };
     match (item.expect, check) {
@@ -273,7 +275,7 @@ async fn exchange(connection: &mut Connection, work: &Work, item: &Item, phase: 
             let least = expected as u64 * LISTED_BYTES_MIN;
             ensure!(answer.bytes >= least, "a page of {} bytes cannot hold {expected} keys", answer.bytes);
         }
-        (Expect::Stored(_), _) => {}
+        (Expect::Stored(_) | Expect::StoredInChunk(_), _) => {}
     }
     Ok(done)
 }
@@ -351,7 +353,7 @@ pub(crate) fn once(endpoint: &Endpoint, method: &Method, path: &str, timeout: Du
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut connection = connect(endpoint, timeout).await?;
-        let sending = connection.send(method.clone(), target, Bytes::new(), |_| Ok(()));
+        let sending = connection.send(method.clone(), target, HeaderMap::new(), Bytes::new(), |_| Ok(()));
         tokio::time::timeout(timeout, sending).await.map_err(|_| anyhow!("no answer in {timeout:?}"))?
     })
 }

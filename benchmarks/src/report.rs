@@ -22,6 +22,10 @@ pub(crate) struct Facts {
     pub(crate) rss_peak: Option<u64>,
     /// Idle after the start with the objects of `space`.
     pub(crate) rss_restarted: Option<u64>,
+    /// Bytes that compaction freed during `overwrite-4k`.
+    pub(crate) compacted: Option<f64>,
+    /// Pieces that were read and verified during `scrubbed-4k`.
+    pub(crate) scrubbed: Option<f64>,
     /// Objects of 4 KiB, and what they take on the disk.
     pub(crate) space: Option<(u64, u64)>,
 }
@@ -42,8 +46,8 @@ impl Report {
     pub(crate) fn new(args: &SuiteArgs, machine: String, commit: String) -> Self {
         let mut command = format!(
             "ringfort-bench suite --server-bin <ringfort> --data-root <folder on a disk> --runs {} --seconds {} \
-             --list-keys {} --du-objects {} --threads {}",
-            args.runs, args.seconds, args.list_keys, args.du_objects, args.threads
+             --list-keys {} --list-keys-max {} --du-objects {} --threads {}",
+            args.runs, args.seconds, args.list_keys, args.list_keys_max, args.du_objects, args.threads
         );
         for name in &args.only {
             command.push_str(" --only ");
@@ -146,6 +150,13 @@ impl Report {
                 "MB",
             ),
             ("RSS peak under the one-device cells", megabytes(facts.rss_peak), Some(load_max), "MB"),
+            (
+                "freed by compaction during the overwriting",
+                facts.compacted.map(|bytes| bytes / 1e6),
+                None,
+                "MB",
+            ),
+            ("pieces verified by the scrub beside the load", facts.scrubbed, None, ""),
         ];
         for (name, measured, limit, unit) in lines {
             let over = measured.zip(limit).is_some_and(|(measured, limit)| measured > limit);

@@ -7,11 +7,14 @@ use anyhow::{Context, Result, bail, ensure};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Where the metrics are, counted from `--port-base`.
+const METRICS_OFFSET: u16 = 3;
 /// Ports that `ringfort up --port-base` counts through.
 const PORTS: u16 = 12;
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -94,6 +97,33 @@ impl Server {
         Watched(vec![self.child.id()])
     }
 
+    /// The sum of a counter of the server's, whatever its labels.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64> {
+        let port = self.setup.port_base + METRICS_OFFSET;
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let values =
+            text.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    /// Scrubs, and scrubs again, until the answer is ended or dropped.
+    pub(crate) fn scrub_without_end(&self) -> Result<Scrubbing> {
+        let child = Command::new("/bin/sh")
+            .args(["-c", "while \"$0\" scrub --data \"$1\"; do :; done"])
+            .arg(&self.setup.server_bin)
+            .arg(self.setup.data())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run a shell")?;
+        Ok(Scrubbing(child))
+    }
+
     /// Asks the server to end, as an operator would, and waits for it.
     pub(crate) fn stop(mut self) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("no process id")?;
@@ -115,6 +145,22 @@ impl Drop for Server {
         // Fails if it has ended, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A loop of scrubs beside a load.
+pub(crate) struct Scrubbing(Child);
+
+impl Scrubbing {
+    /// Starts no further one.
+    pub(crate) fn end(self) {}
+}
+
+impl Drop for Scrubbing {
+    fn drop(&mut self) {
+        // Fails if it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

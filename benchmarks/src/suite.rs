@@ -6,6 +6,7 @@ use crate::content::{Content, KeyOrder};
 use crate::load::{self, Load};
 use crate::report::{Facts, Report};
 use crate::server::{Server, Setup, free_port_base};
+use crate::sign::Protection;
 use crate::single::{VERIFY_BYTES_MAX, ensure_bucket};
 use crate::work::{Place, Work};
 use crate::{disk, machine};
@@ -20,6 +21,11 @@ const BUCKET: &str = "bench";
 const PUT_BYTES_MAX: usize = 2 << 30;
 /// More puts a second than anything here does: how many are signed ahead.
 const PUT_RATE_MAX: u64 = 20_000;
+/// Bytes that are scrubbed over and over beside a load.
+const SCRUBBED_BYTES: u64 = 1 << 30;
+/// What the server counts of its own work.
+const COMPACTED: &str = "ringfort_engine_compacted_bytes_total";
+const SCRUBBED: &str = "ringfort_scrubbed_pieces_total";
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// After this long without a request a server counts as idle.
 const IDLE_AFTER: Duration = Duration::from_secs(5);
@@ -61,6 +67,9 @@ struct Scenario {
 
 const SCENARIOS: &[Scenario] = &[
     Scenario { name: "one-device", devices: 1, policy: "replicated:1", measure: one_device },
+    Scenario { name: "protected", devices: 1, policy: "replicated:1", measure: protected },
+    Scenario { name: "upkeep", devices: 1, policy: "replicated:1", measure: upkeep },
+    Scenario { name: "lists", devices: 1, policy: "replicated:1", measure: lists },
     Scenario { name: "three-devices", devices: 3, policy: "replicated:3", measure: three_devices },
     Scenario { name: "erasure", devices: 6, policy: "erasure:4+2", measure: erasure },
     Scenario { name: "space", devices: 1, policy: "replicated:1", measure: space },
@@ -167,8 +176,8 @@ fn one_device(bench: &mut Bench<'_>) -> Result<()> {
     bench.facts().rss_idle = bench.server()?.watched().memory()?.map(|memory| memory.resident);
     bench.puts("put-4k", 4 * KIB, 64)?;
     bench.gets("get-4k", 4 * KIB, 64, 20_000)?;
-    mixed(bench)?;
-    list(bench)?;
+    mixed(bench, "mixed-4k")?;
+    list(bench, "list-1000", bench.args.list_keys, 4 * KIB)?;
     bench.puts("put-1m", MIB, 8)?;
     bench.gets("get-1m", MIB, 8, 256)?;
     bench.puts("put-64m", 64 * MIB, 2)?;
@@ -178,27 +187,80 @@ fn one_device(bench: &mut Bench<'_>) -> Result<()> {
 }
 
 /// Each run puts objects of its own and gets the same ones.
-fn mixed(bench: &mut Bench<'_>) -> Result<()> {
+fn mixed(bench: &mut Bench<'_>, cell: &str) -> Result<()> {
     let (keys, count) = (20_000, PUT_RATE_MAX * bench.args.seconds);
-    let (place, load) = (bench.place("mixed-4k/", KeyOrder::Scattered)?, bench.load(64)?);
+    let (place, load) = (bench.place(&format!("{cell}/"), KeyOrder::Scattered)?, bench.load(64)?);
     let content = Content::new(4 * KIB);
     bench.prefill(Work::prefill(&place, 0, keys, content.clone()), keys)?;
-    bench.cell("mixed-4k", &load, |run| {
+    bench.cell(cell, &load, |run| {
         Work::mixed(&place, keys, keys + run as u64 * count, count, content.clone(), true)
     })
 }
 
-fn list(bench: &mut Bench<'_>) -> Result<()> {
-    const LIST_BUCKET: &str = "bench-list";
-    let keys = bench.args.list_keys;
+/// Pages of a bucket of its own with `keys` objects of `size` bytes.
+fn list(bench: &mut Bench<'_>, cell: &str, keys: u64, size: usize) -> Result<()> {
     let mut place = bench.place("list/", KeyOrder::Ascending)?;
-    LIST_BUCKET.clone_into(&mut place.bucket);
-    ensure_bucket(&place.endpoint, LIST_BUCKET)?;
-    bench.prefill(Work::prefill(&place, 0, keys, Content::new(4 * KIB)), keys)?;
+    place.bucket = format!("bench-{cell}");
+    ensure_bucket(&place.endpoint, &place.bucket)?;
+    bench.prefill(Work::prefill(&place, 0, keys, Content::new(size)), keys)?;
     let mut load = bench.load(8)?;
     // Once through all pages, counting their keys.
     load.warmup = keys.div_ceil(1000);
-    bench.cell("list-1000", &load, |_| Work::pages(&place, keys))
+    bench.cell(cell, &load, |_| Work::pages(&place, keys))
+}
+
+/// Puts whose bodies are protected as SDKs protect them, by `signed` or by `trailer`.
+fn protected(bench: &mut Bench<'_>) -> Result<()> {
+    for (size, size_name, connections) in [(4 * KIB, "4k", 64), (MIB, "1m", 8)] {
+        for (protection, how) in [(Protection::Signed, "signed"), (Protection::Trailer, "trailer")] {
+            let cell = format!("put-{size_name}-{how}");
+            // Signed ahead, bodies and all: fewer, so that this takes no longer than the run.
+            let count = (PUT_RATE_MAX * bench.args.seconds).min((PUT_BYTES_MAX / size) as u64);
+            let (content, load) = (Content::new(size), bench.load(connections)?);
+            let place = bench.place(&format!("{cell}/"), KeyOrder::Scattered)?;
+            bench.cell(&cell, &load, |run| {
+                Work::protected_puts(&place, run as u64 * count, count, content.clone(), protection)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The server's own work beside that of its clients: compaction of what overwriting leaves, and a scrub of everything.
+fn upkeep(bench: &mut Bench<'_>) -> Result<()> {
+    let keys = 20_000;
+    let (content, load) = (Content::new(4 * KIB), bench.load(64)?);
+    let place = bench.place("overwrite-4k/", KeyOrder::Scattered)?;
+    bench.prefill(Work::prefill(&place, 0, keys, content.clone()), keys)?;
+    let freed_before = bench.server()?.metric(COMPACTED)?;
+    bench.cell("overwrite-4k", &load, |_| Work::overwrites(&place, keys, content.clone()))?;
+    let freed = bench.server()?.metric(COMPACTED)? - freed_before;
+    ensure!(freed > 0.0, "nothing was compacted while objects were overwritten: this cell shows nothing");
+    bench.facts().compacted = Some(freed);
+
+    let (big, big_keys) = (Content::new(MIB), SCRUBBED_BYTES / MIB as u64);
+    let place = bench.place("scrubbed/", KeyOrder::Scattered)?;
+    bench.prefill(Work::prefill(&place, 0, big_keys, big), big_keys)?;
+    let scrubbing = bench.server()?.scrub_without_end()?;
+    let before = bench.server()?.metric(SCRUBBED)?;
+    let measured = mixed(bench, "scrubbed-4k");
+    let scrubbed = bench.server()?.metric(SCRUBBED)? - before;
+    scrubbing.end();
+    measured?;
+    ensure!(scrubbed > 0.0, "nothing was scrubbed meanwhile: this cell shows nothing");
+    bench.facts().scrubbed = Some(scrubbed);
+    Ok(())
+}
+
+/// Pages of containers of many keys: a page costs the same wherever it is, however many there are.
+fn lists(bench: &mut Bench<'_>) -> Result<()> {
+    for (cell, keys) in [("list-10k", 10_000), ("list-1m", 1_000_000), ("list-10m", 10_000_000)] {
+        if keys <= bench.args.list_keys_max {
+            // Small bodies: it is the keys that count, and the disk is not endless.
+            list(bench, cell, keys, 16)?;
+        }
+    }
+    Ok(())
 }
 
 fn three_devices(bench: &mut Bench<'_>) -> Result<()> {

@@ -1,10 +1,10 @@
 //! What a cell asks of the server: requests in the order in which connections take them.
 
 use crate::content::{Content, KeyOrder};
-use crate::sign::Endpoint;
+use crate::sign::{Endpoint, Protection};
 use anyhow::Result;
-use http::Method;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -17,6 +17,8 @@ pub(crate) const PAGE_KEYS: usize = 1000;
 pub(crate) struct Item {
     pub(crate) method: Method,
     pub(crate) target: PathAndQuery,
+    /// Beside `host` and `content-length`.
+    pub(crate) headers: HeaderMap,
     pub(crate) expect: Expect,
 }
 
@@ -25,6 +27,8 @@ pub(crate) struct Item {
 pub(crate) enum Expect {
     /// The request carries the body of this object.
     Stored(u64),
+    /// The same, in one chunk with its checksum behind it.
+    StoredInChunk(u64),
     /// The answer is the body of this object.
     Body(u64),
     /// The answer is a list of this many keys.
@@ -44,11 +48,23 @@ impl Place {
     fn object(&self, method: Method, number: u64, expect: Expect) -> Result<Item> {
         let path = format!("/{}/{}", self.bucket, self.order.key(&self.prefix, number));
         let target = self.endpoint.presign(method.as_str(), &path, &[])?;
-        Ok(Item { method, target, expect })
+        Ok(Item { method, target, headers: HeaderMap::new(), expect })
     }
 
     pub(crate) fn put(&self, number: u64) -> Result<Item> {
         self.object(Method::PUT, number, Expect::Stored(number))
+    }
+
+    /// A put whose body is protected, by a signature or by a checksum: as SDKs send them.
+    fn protected_put(&self, number: u64, content: &Content, protection: Protection) -> Result<Item> {
+        let path = format!("/{}/{}", self.bucket, self.order.key(&self.prefix, number));
+        let body = content.body(number);
+        let (target, headers) = self.endpoint.sign_put(&path, &body, protection)?;
+        let expect = match protection {
+            Protection::Signed => Expect::Stored(number),
+            Protection::Trailer => Expect::StoredInChunk(number),
+        };
+        Ok(Item { method: Method::PUT, target, headers, expect })
     }
 
     pub(crate) fn get(&self, number: u64) -> Result<Item> {
@@ -64,7 +80,7 @@ impl Place {
             query.push(("start-after", after));
         }
         let target = self.endpoint.presign("GET", &format!("/{}", self.bucket), &query)?;
-        Ok(Item { method: Method::GET, target, expect: Expect::Keys(keys) })
+        Ok(Item { method: Method::GET, target, headers: HeaderMap::new(), expect: Expect::Keys(keys) })
     }
 }
 
@@ -89,6 +105,26 @@ impl Work {
     pub(crate) fn puts(place: &Place, from: u64, count: u64, content: Content) -> Result<Self> {
         let items = (from..from + count).map(|number| place.put(number)).collect::<Result<_>>()?;
         Ok(Self { source: Source::Ready { items, repeat: false }, content, verify: false })
+    }
+
+    /// The same, with bodies that are protected.
+    pub(crate) fn protected_puts(
+        place: &Place,
+        from: u64,
+        count: u64,
+        content: Content,
+        protection: Protection,
+    ) -> Result<Self> {
+        let items = (from..from + count)
+            .map(|number| place.protected_put(number, &content, protection))
+            .collect::<Result<_>>()?;
+        Ok(Self { source: Source::Ready { items, repeat: false }, content, verify: false })
+    }
+
+    /// Puts of objects `0..keys` in random order, over and over.
+    pub(crate) fn overwrites(place: &Place, keys: u64, content: Content) -> Result<Self> {
+        let items = (0..keys).map(|number| place.put(number)).collect::<Result<_>>()?;
+        Ok(Self { source: Source::Ready { items: shuffled(items), repeat: true }, content, verify: false })
     }
 
     /// The same, signing as it goes.

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// Bytes moved by one request to the writer: clients get in between.
 const STEP_BYTES: usize = 4 << 20;
+/// Records moved by one request to the writer: each costs it look-ups in the index, however small it is.
+const STEP_RECORDS: usize = 512;
 /// An extent is worth compacting if at least this share of its file is dead, in percent.
 const DEAD_PERCENT: u64 = 25;
 
@@ -88,7 +90,8 @@ impl Mover<'_> {
     fn add(&mut self, item: Move, bytes: usize) -> Result<(), EngineError> {
         self.items.push(item);
         self.bytes += bytes;
-        if self.bytes >= STEP_BYTES { self.flush() } else { Ok(()) }
+        let full = self.bytes >= STEP_BYTES || self.items.len() >= STEP_RECORDS;
+        if full { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), EngineError> {
@@ -135,7 +138,7 @@ impl Mover<'_> {
             return Ok(());
         };
         let Some((table, body)) = read_raw(self.inner, &entry)? else { return Ok(()) };
-        let bytes = body.len();
+        let bytes = usize::try_from(footprint(body.len() as u64)).unwrap_or(usize::MAX);
         self.add(Move::Body { key, entry, table, body }, bytes)
     }
 
@@ -196,4 +199,12 @@ impl Mover<'_> {
         }
         Ok(whole)
     }
+}
+
+/// How many of an extent's records wait for the next request to the writer once all were looked at.
+#[cfg(test)]
+pub(crate) fn left_over(inner: &Inner, id: u64, extent: &Extent) -> Result<(usize, usize), EngineError> {
+    let mut mover = Mover { inner, bytes_per_sec: None, items: Vec::new(), bytes: 0 };
+    mover.records(id, extent)?;
+    Ok((mover.items.len(), STEP_RECORDS))
 }

@@ -4,12 +4,15 @@ use super::{Cursor, Family, Index, IndexOp, View};
 use crate::{EngineError, SharedMemory};
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, ColumnFamilyDescriptor, DB, DBAccess, DBCompressionType,
-    DBRawIteratorWithThreadMode, DataBlockIndexType, FlushOptions, Options, ReadOptions, WriteBatch,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, BoundColumnFamily, ColumnFamilyDescriptor, DB, DBAccess,
+    DBCompressionType, DBRawIteratorWithThreadMode, DataBlockIndexType, FlushOptions, Options, ReadOptions,
+    WriteBatch, WriteOptions,
 };
 use std::path::Path;
 use std::sync::Arc;
+
+/// Bytes of a part of a file's index or filter.
+const METADATA_BLOCK_BYTES: usize = 8 << 10;
 
 const NAMES: [&str; 4] = ["default", "chunks", "inline", "state"];
 
@@ -37,8 +40,13 @@ fn fault(error: &rocksdb::Error) -> EngineError {
 fn family_options(family: Family, shared: &SharedMemory) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&shared.cache);
+    // Index and filter of a file in parts: whole ones grow with the number of keys until no shard of the cache holds one,
+    // and then every look-up reads half a megabyte.
     table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_block_size(if family == Family::State { 8 << 10 } else { 4 << 10 });
     table.set_format_version(5);
     if family != Family::Inline {

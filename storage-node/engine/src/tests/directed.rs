@@ -304,3 +304,19 @@ fn an_inline_body_is_repaired_only_while_its_group_has_it() {
     assert!(engine.chunk_info(key(200, 0)).unwrap().is_none(), "what was released does not come back");
     assert_eq!(engine.usage().inline_bodies, 0);
 }
+
+/// The writer serves nobody else while it moves records, so it is given few at once.
+#[test]
+fn small_records_are_moved_in_small_lots() {
+    let (disk, index) = (SimDisk::new(), MemIndex::default());
+    let (engine, _) = open(&disk, &index, EngineConfig { extent_bytes: 1 << 20, ..config() }).unwrap();
+    let records: u32 = 1300;
+    for number in 0..records {
+        let body = vec![Bytes::from(number.to_le_bytes().to_vec())];
+        wait(engine.put_chunk(key(1, number), body, IoClass::Client)).unwrap();
+    }
+    let (id, extent) = engine.inner().extents.all().into_iter().next().unwrap();
+    let (left, most) = crate::compact::left_over(engine.inner(), id, &extent).unwrap();
+    assert!(left < most && most <= 1000, "{left} of {records} in one lot");
+    assert_eq!(engine.usage().chunks, u64::from(records));
+}

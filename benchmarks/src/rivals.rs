@@ -101,6 +101,13 @@ pub(crate) const ROWS: &[Row] = &[
         reach: None,
     },
     Row {
+        cell: "swift-get-4k",
+        title: "Swift GET 4 KiB with a Keystone token, 64 conn: ops/s, CPU-s/1000",
+        unit: Unit::Operations,
+        rivals: [None; 4],
+        reach: None,
+    },
+    Row {
         cell: "put-4k-signed",
         title: "PUT 4 KiB, SHA-256 signed, 64 conn: ops/s, CPU-s/1000",
         unit: Unit::Operations,

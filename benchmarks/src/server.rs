@@ -4,8 +4,9 @@ use crate::load;
 use crate::process::Watched;
 use crate::sign::Endpoint;
 use anyhow::{Context, Result, bail, ensure};
-use http::Method;
+use http::{HeaderValue, Method};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Where the metrics are, counted from `--port-base`.
+/// Where the ports are, counted from `--port-base`.
+const IDENTITY_OFFSET: u16 = 0;
+const SWIFT_OFFSET: u16 = 1;
 const METRICS_OFFSET: u16 = 3;
 /// Ports that `ringfort up --port-base` counts through.
 const PORTS: u16 = 12;
@@ -50,6 +53,13 @@ impl Setup {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
+}
+
+/// A Swift account and a token that opens it.
+pub(crate) struct Swift {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) account: String,
+    pub(crate) token: HeaderValue,
 }
 
 /// A running server; killed when it is dropped without [`Server::stop`].
@@ -99,15 +109,51 @@ impl Server {
 
     /// The sum of a counter of the server's, whatever its labels.
     pub(crate) fn metric(&self, name: &str) -> Result<f64> {
-        let port = self.setup.port_base + METRICS_OFFSET;
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
+        let text = self
+            .talk(METRICS_OFFSET, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
         let values =
             text.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         Ok(values.sum())
+    }
+
+    /// One request and its whole answer, as text.
+    fn talk(&self, port_offset: u16, request: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.setup.port_base + port_offset))?;
+        stream.write_all(request.as_bytes())?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// The Swift port with a token of the administrator's, by the password in `openrc`.
+    pub(crate) fn swift(&self) -> Result<Swift> {
+        let openrc = fs::read_to_string(self.setup.data().join("openrc"))?;
+        let password = openrc.lines().find_map(|line| line.strip_prefix("export OS_PASSWORD="));
+        let user = json!({"name": "admin", "domain": {"id": "default"}, "password": password});
+        let ask = json!({"auth": {
+            "identity": {"methods": ["password"], "password": {"user": user}},
+            "scope": {"project": {"name": "admin", "domain": {"id": "default"}}},
+        }})
+        .to_string();
+        let answer = self.talk(
+            IDENTITY_OFFSET,
+            &format!(
+                "POST /v3/auth/tokens HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{ask}",
+                ask.len()
+            ),
+        )?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
+        let token = head.lines().find_map(|line| line.strip_prefix("x-subject-token: "));
+        let body: Value = serde_json::from_str(body).with_context(|| format!("no token: {head}"))?;
+        let project = body["token"]["project"]["id"].as_str();
+        let url = format!("http://127.0.0.1:{}", self.setup.port_base + SWIFT_OFFSET);
+        Ok(Swift {
+            endpoint: Endpoint::new(&url, "none", "none", "none")?,
+            account: format!("AUTH_{}", project.context("the token is of no project")?),
+            token: HeaderValue::from_str(token.context("no token in the answer")?)?,
+        })
     }
 
     /// Scrubs, and scrubs again, until the answer is ended or dropped.

@@ -6,7 +6,7 @@ use crate::content::{Content, KeyOrder};
 use crate::load::{self, Load};
 use crate::report::{Facts, Report};
 use crate::server::{Server, Setup, free_port_base};
-use crate::sign::Protection;
+use crate::sign::{Endpoint, Protection};
 use crate::single::{VERIFY_BYTES_MAX, ensure_bucket};
 use crate::work::{Place, Work};
 use crate::{disk, machine};
@@ -130,10 +130,21 @@ impl Bench<'_> {
 
     /// Runs a cell as often as asked, with the work of each run, and keeps its figures.
     fn cell(&mut self, cell: &str, load: &Load, work: impl Fn(usize) -> Result<Work>) -> Result<()> {
+        let endpoint = self.server()?.endpoint.clone();
+        self.cell_at(&endpoint, cell, load, work)
+    }
+
+    /// The same at another of the server's ports.
+    fn cell_at(
+        &mut self,
+        endpoint: &Endpoint,
+        cell: &str,
+        load: &Load,
+        work: impl Fn(usize) -> Result<Work>,
+    ) -> Result<()> {
         for run in 0..self.args.runs {
             let work = work(run)?;
-            let outcome =
-                load::run(&self.server()?.endpoint, &work, load).with_context(|| cell.to_owned())?;
+            let outcome = load::run(endpoint, &work, load).with_context(|| cell.to_owned())?;
             let figures = Figures::new(cell, outcome);
             eprintln!("{figures}");
             if figures.errors > 0 {
@@ -176,6 +187,7 @@ fn one_device(bench: &mut Bench<'_>) -> Result<()> {
     bench.facts().rss_idle = bench.server()?.watched().memory()?.map(|memory| memory.resident);
     bench.puts("put-4k", 4 * KIB, 64)?;
     bench.gets("get-4k", 4 * KIB, 64, 20_000)?;
+    swift_gets(bench, 20_000)?;
     mixed(bench, "mixed-4k")?;
     list(bench, "list-1000", bench.args.list_keys, 4 * KIB)?;
     bench.puts("put-1m", MIB, 8)?;
@@ -184,6 +196,16 @@ fn one_device(bench: &mut Bench<'_>) -> Result<()> {
     bench.gets("get-64m", 64 * MIB, 8, 8)?;
     bench.facts().rss_peak = bench.server()?.watched().memory()?.map(|memory| memory.peak);
     Ok(())
+}
+
+/// The objects of `get-4k` once more, through Swift with a token of the identity service.
+fn swift_gets(bench: &mut Bench<'_>, keys: u64) -> Result<()> {
+    let swift = bench.server()?.swift()?;
+    let (content, load) = (Content::new(4 * KIB), bench.load(64)?);
+    let place = bench.place("get-4k/", KeyOrder::Scattered)?;
+    bench.cell_at(&swift.endpoint, "swift-get-4k", &load, |_| {
+        Work::swift_gets(&swift, &place, keys, content.clone())
+    })
 }
 
 /// Each run puts objects of its own and gets the same ones.

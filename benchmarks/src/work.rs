@@ -1,10 +1,11 @@
 //! What a cell asks of the server: requests in the order in which connections take them.
 
 use crate::content::{Content, KeyOrder};
+use crate::server::Swift;
 use crate::sign::{Endpoint, Protection};
 use anyhow::Result;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -136,6 +137,24 @@ impl Work {
     pub(crate) fn gets(place: &Place, keys: u64, content: Content, verify: bool) -> Result<Self> {
         let items = (0..keys).map(|number| place.get(number)).collect::<Result<_>>()?;
         Ok(Self { source: Source::Ready { items: shuffled(items), repeat: true }, content, verify })
+    }
+
+    /// The same through Swift, each with a token.
+    pub(crate) fn swift_gets(swift: &Swift, place: &Place, keys: u64, content: Content) -> Result<Self> {
+        let headers: HeaderMap =
+            [(HeaderName::from_static("x-auth-token"), swift.token.clone())].into_iter().collect();
+        let item = |number| {
+            let key = place.order.key(&place.prefix, number);
+            let target = PathAndQuery::try_from(format!("/v1/{}/{}/{key}", swift.account, place.bucket))?;
+            anyhow::Ok(Item {
+                method: Method::GET,
+                target,
+                headers: headers.clone(),
+                expect: Expect::Body(number),
+            })
+        };
+        let items = (0..keys).map(item).collect::<Result<_>>()?;
+        Ok(Self { source: Source::Ready { items: shuffled(items), repeat: true }, content, verify: true })
     }
 
     /// Of `count` requests seven in ten get one of the objects `0..keys`, the others put new ones, numbered from `from`.

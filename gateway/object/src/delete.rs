@@ -4,7 +4,7 @@ use crate::put::check_key;
 use crate::store::CallError;
 use crate::{DeleteDone, DeleteItem, DeleteOptions, ObjectError, ObjectPath, ObjectStore};
 use futures_util::{StreamExt, stream};
-use ringfort_object_model::{Command, Deleted, Refusal};
+use ringfort_object_model::{Command, Deleted, Refusal, Retired};
 
 /// Deletes of one request under way at a time.
 const DELETES_IN_FLIGHT: usize = 32;
@@ -23,17 +23,24 @@ impl ObjectStore {
     async fn delete_one(&self, at: &ObjectPath, options: &DeleteOptions) -> Result<DeleteDone, ObjectError> {
         let deleted = self
             .on_shard(&at.account, &at.container, &at.key, |home| async move {
-                let command = Command::Delete {
-                    shard: home.shard,
-                    key: &at.key,
-                    version: options.version,
-                    conditions: options.conditions.clone(),
+                let (shard, key) = (home.shard, at.key.as_str());
+                let command = match options.unchanged {
+                    Some((version, modified)) => {
+                        Command::Retire { shard, key, version, modified: modified.0, what: Retired::Latest }
+                    }
+                    None => {
+                        let conditions = options.conditions.clone();
+                        Command::Delete { shard, key, version: options.version, conditions }
+                    }
                 };
                 let payload = self.execute(home.shard.slot(), &command, Vec::new()).await?;
                 Deleted::decode(&payload).ok_or(CallError::Refused(Refusal::Damaged))
             })
             .await?;
         let Deleted { existed, marker, version } = deleted;
+        if options.unchanged.is_some() && !existed {
+            return Err(ObjectError::PreconditionFailed);
+        }
         Ok(DeleteDone { version, delete_marker: marker, existed })
     }
 

@@ -46,7 +46,7 @@ pub use types::{
     AccountInfo, BodyStream, CompleteOptions, CompletePart, CondemnedBlob, ContainerEntry, ContainerInfo,
     ContainerListRequest, ContainerListing, ContainerPage, ContainerStats, ContainerSummary, CopyDone,
     CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions, LateChecksums,
-    ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPath, ObjectReader,
-    PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions, UpdateOptions,
-    UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
+    ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPart, ObjectPath,
+    ObjectReader, PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions,
+    UpdateOptions, UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
 };

@@ -5,7 +5,8 @@ use crate::put::{attributes_of, check_key};
 use crate::store::decoded;
 use crate::types::{ObjectBody, ObjectReader};
 use crate::{
-    GetOptions, ObjectError, ObjectInfo, ObjectPath, ObjectStore, RangeSpec, ReadConditions, VersionId,
+    GetOptions, ObjectError, ObjectInfo, ObjectPart, ObjectPath, ObjectStore, RangeSpec, ReadConditions,
+    VersionId,
 };
 use bytes::Bytes;
 use futures_util::stream;
@@ -81,29 +82,39 @@ impl ObjectStore {
         check_read(&options.conditions, &found.version)?;
         let size = info.size;
         info.range = match (options.part_number, options.range) {
-            (Some(number), _) => self.part_range(at, &found.version, number).await?,
+            (Some(number), _) => {
+                let (range, checksums) = self.part(at, &found.version, number).await?;
+                info.part_checksums = checksums.unwrap_or_else(|| info.attributes.checksums.clone());
+                range
+            }
             (None, Some(range)) => resolve(range, size)?,
             (None, None) => 0..size,
         };
         Ok(Opened { info, at, body: found.version.body, inline })
     }
 
-    async fn part_range(
+    /// Where a part is, and its checksums. An object stored in one go is its own first part, and has the object's.
+    #[allow(clippy::type_complexity, reason = "a range and a list")]
+    async fn part(
         &self,
         at: &ObjectPath,
         version: &Version<'_>,
         number: u32,
-    ) -> Result<Range<u64>, ObjectError> {
+    ) -> Result<(Range<u64>, Option<Vec<(String, String)>>), ObjectError> {
         let size = version.size;
         let Body::Manifest { id, .. } = version.body else {
-            return if number == 1 { Ok(0..size) } else { Err(ObjectError::RangeNotSatisfiable { size }) };
+            return if number == 1 {
+                Ok((0..size, None))
+            } else {
+                Err(ObjectError::RangeNotSatisfiable { size })
+            };
         };
         let mut start = 0;
         loop {
             let ManifestPage { parts, truncated, .. } = self.manifest(at, id, start).await?;
             for part in parts {
                 if part.number == number {
-                    return Ok(start..start + part.size);
+                    return Ok((start..start + part.size, Some(part.checksums)));
                 }
                 start += part.size;
             }
@@ -113,7 +124,7 @@ impl ObjectStore {
         }
     }
 
-    /// Number and size of the parts of an object after the number `after`, at most `limit` of them, and whether there are
+    /// The parts of an object after the number `after`, at most `limit` of them, and whether there are
     /// more. An object stored in one go has none.
     ///
     /// # Errors
@@ -124,7 +135,7 @@ impl ObjectStore {
         version: Option<VersionId>,
         after: u32,
         limit: usize,
-    ) -> Result<(Vec<(u32, u64)>, bool), ObjectError> {
+    ) -> Result<(Vec<ObjectPart>, bool), ObjectError> {
         let options = GetOptions { version, ..GetOptions::default() };
         let opened = self.open(at, &options, false).await?;
         let Body::Manifest { id, .. } = opened.body else { return Ok((Vec::new(), false)) };
@@ -137,7 +148,8 @@ impl ObjectStore {
                     if found.len() == limit {
                         return Ok((found, true));
                     }
-                    found.push((part.number, part.size));
+                    let (number, size, checksums) = (part.number, part.size, part.checksums);
+                    found.push(ObjectPart { number, size, checksums });
                 }
             }
             if !truncated {
@@ -230,6 +242,7 @@ pub(crate) fn info_of(found: &Found<'_>) -> Result<ObjectInfo, ObjectError> {
         attributes: attributes_of(version)?,
         parts,
         range: 0..version.size,
+        part_checksums: Vec::new(),
     })
 }
 

@@ -299,6 +299,19 @@ pub struct ObjectInfo {
     pub parts: u32,
     /// The bytes this request asks for: the whole, a range, or a part.
     pub range: Range<u64>,
+    /// Checksums of the part that was asked for, if one was.
+    pub part_checksums: Vec<(String, String)>,
+}
+
+/// A part of an object that was stored in parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectPart {
+    /// Its number.
+    pub number: u32,
+    /// Its size.
+    pub size: u64,
+    /// Its checksums.
+    pub checksums: Vec<(String, String)>,
 }
 
 /// An object being read.
@@ -372,6 +385,8 @@ pub struct DeleteOptions {
     pub version: Option<VersionId>,
     /// What must hold of the latest version (or of the named one).
     pub conditions: WriteConditions,
+    /// The latest version must be this one, modified then. Not for a named version; in place of `conditions`.
+    pub unchanged: Option<(VersionId, HybridTime)>,
 }
 
 /// What a delete did.

@@ -1,6 +1,9 @@
 //! The texts of times: AWS's basic form in signatures, ISO 8601 in XML.
 
 use ringfort_core::CivilTime;
+use std::time::UNIX_EPOCH;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Seconds of `20130524T000000Z`, exactly that form.
 pub(crate) fn parse_amz_date(text: &str) -> Option<u64> {
@@ -18,6 +21,14 @@ pub(crate) fn parse_amz_date(text: &str) -> Option<u64> {
 pub(crate) fn amz_date(secs: u64) -> String {
     let CivilTime { year, month, day, hour, minute, second } = CivilTime::of(secs);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// Seconds of a time as HTTP has it (RFC 9110) or as XML has it (RFC 3339), without its fraction.
+pub(crate) fn parse_time(text: &str) -> Option<u64> {
+    if let Ok(time) = httpdate::parse_http_date(text) {
+        return Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs());
+    }
+    u64::try_from(OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp()).ok()
 }
 
 /// Appends `2013-05-24T00:00:00.000Z` for microseconds since the Unix epoch.
@@ -63,6 +74,10 @@ mod tests {
         assert_eq!(parse_amz_date("20130524T000000Z"), Some(1_369_353_600));
         assert_eq!(iso8601(1_369_353_600), "2013-05-24T00:00:00.000Z");
         assert_eq!(iso8601(951_782_400), "2000-02-29T00:00:00.000Z");
+        for same in ["Fri, 24 May 2013 00:00:00 GMT", "2013-05-24T00:00:00Z", "2013-05-24T02:00:00.5+02:00"] {
+            assert_eq!(parse_time(same), Some(1_369_353_600), "{same}");
+        }
+        assert!(parse_time("2013-05-24").is_none() && parse_time("1960-01-01T00:00:00Z").is_none());
         for bad in [
             "",
             "20130524T000000",
@@ -83,7 +98,7 @@ mod tests {
 
         #[test]
         fn any_text_is_parsed_without_panic(text in ".{0,20}") {
-            let _ = parse_amz_date(&text);
+            let _ = (parse_amz_date(&text), parse_time(&text));
         }
     }
 }

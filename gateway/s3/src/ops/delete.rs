@@ -2,6 +2,7 @@
 
 use super::{DELETE_MARKER, VERSION_ID, empty_reply, header_value, refusal, version_of, xml_reply};
 use crate::body::{is_vouched_for, read_small};
+use crate::clock;
 use crate::error::{ErrorCode, S3Error};
 use crate::gateway::{Call, CallBody, Reply, S3Gateway};
 use crate::headers::{self, parse_etag};
@@ -21,16 +22,17 @@ pub(super) const KEYS_MAX: usize = 1000;
 impl S3Gateway {
     pub(crate) async fn delete_object(&self, call: &Call) -> Reply {
         let head = &call.parts.headers;
-        if head.contains_key("x-amz-if-match-last-modified-time") {
-            return Err(S3Error::not_implemented("x-amz-if-match-last-modified-time"));
-        }
-        let size = headers::text(head, "x-amz-if-match-size")?.map(read_size).transpose()?;
+        let wanted = Wanted {
+            size: headers::text(head, "x-amz-if-match-size")?.map(read_size).transpose()?,
+            modified_s: headers::text(head, "x-amz-if-match-last-modified-time")?
+                .map(read_time)
+                .transpose()?,
+        };
         let conditions = WriteConditions { if_none_match: None, ..headers::write_conditions(head)? };
         let must_exist = conditions.if_match.is_some();
-        let mut options = DeleteOptions { version: version_of(&call.query)?, conditions };
-        if let Some(size) = size {
-            self.narrow_to_size(call, &call.key, &mut options, size).await?;
-        }
+        let version = version_of(&call.query)?;
+        let mut options = DeleteOptions { version, conditions, unchanged: None };
+        self.narrow(call, &call.key, &mut options, wanted).await?;
         let deleted = self.inner.objects.delete(&call.path(), options).await;
         let done = match deleted {
             Ok(done) => done,
@@ -66,20 +68,24 @@ impl S3Gateway {
         Ok(xml_reply(result_xml(&asked, &answers, quiet)))
     }
 
-    /// Makes a delete one of the object that is there now, which must have this size. One that is not there is left to the
-    /// delete itself.
-    async fn narrow_to_size(
+    /// Makes a delete one of what is there now, which must be as wanted. What is not there is left to the delete itself.
+    async fn narrow(
         &self,
         call: &Call,
         key: &str,
         options: &mut DeleteOptions,
-        size: u64,
+        wanted: Wanted,
     ) -> Result<(), S3Error> {
+        let tagged = matches!(&options.conditions.if_match, Some(ETagMatch::OneOf(_)));
+        if wanted.is_empty() && !(tagged && options.version.is_none()) {
+            return Ok(());
+        }
         let at = ObjectPath::new(call.account(), call.bucket.as_str(), key);
         let of = GetOptions { version: options.version, ..GetOptions::default() };
         let info = match self.inner.objects.head(&at, of).await {
             Ok(info) => info,
             Err(ObjectError::NoSuchKey | ObjectError::NoSuchVersion) => return Ok(()),
+            // It is there, and is nothing that has a tag, a size or a time that anybody could know of.
             Err(ObjectError::DeleteMarker { .. }) => return Err(ErrorCode::PreconditionFailed.into()),
             Err(error) => return Err(refusal(error, call)),
         };
@@ -87,11 +93,18 @@ impl S3Gateway {
             Some(ETagMatch::OneOf(tags)) => tags.contains(&info.etag),
             Some(ETagMatch::Any) | None => true,
         };
-        if !named || info.size != size {
+        if wanted.is_empty() {
+            // The tag is compared by the delete itself.
+            return Ok(());
+        }
+        if !named || !wanted.is(info.size, info.modified.secs()) {
             return Err(ErrorCode::PreconditionFailed.into());
         }
-        // The same tag is the same bytes, so whatever is deleted has the size.
-        options.conditions.if_match = Some(ETagMatch::OneOf(vec![info.etag]));
+        match options.version {
+            // The same tag is the same bytes, so what is deleted has the size; and a version keeps its time.
+            Some(_) => options.conditions.if_match = Some(ETagMatch::OneOf(vec![info.etag])),
+            None => options.unchanged = Some((info.version, info.modified)),
+        }
         Ok(())
     }
 
@@ -110,8 +123,8 @@ impl S3Gateway {
         for asked in asked.iter_mut() {
             let Ok(item) = &mut asked.item else { continue };
             let mut admitted = self.admit_to_key(call, item).await;
-            if let (Ok(()), Some(size)) = (&admitted, asked.size) {
-                admitted = self.narrow_to_size(call, &asked.key, &mut item.options, size).await;
+            if admitted.is_ok() {
+                admitted = self.narrow(call, &asked.key, &mut item.options, asked.wanted).await;
             }
             if let Err(error) = admitted {
                 asked.item = Err(error);
@@ -130,6 +143,30 @@ impl S3Gateway {
         };
         Ok(asked.iter().map(answer).collect())
     }
+}
+
+/// What the object to be deleted must have, beside its tag.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wanted {
+    size: Option<u64>,
+    /// Seconds since the Unix epoch.
+    modified_s: Option<u64>,
+}
+
+impl Wanted {
+    const fn is_empty(self) -> bool {
+        self.size.is_none() && self.modified_s.is_none()
+    }
+
+    fn is(self, size: u64, modified_s: u64) -> bool {
+        self.size.is_none_or(|wanted| wanted == size)
+            && self.modified_s.is_none_or(|wanted| wanted == modified_s)
+    }
+}
+
+fn read_time(text: &str) -> Result<u64, S3Error> {
+    clock::parse_time(text.trim())
+        .ok_or_else(|| S3Error::argument("x-amz-if-match-last-modified-time", text, "The time is none."))
 }
 
 fn read_size(text: &str) -> Result<u64, S3Error> {
@@ -153,8 +190,7 @@ pub(super) fn read_document(document: &[u8]) -> Result<(Vec<Asked>, bool), S3Err
 pub(super) struct Asked {
     key: String,
     version_text: Option<String>,
-    /// What the object must have.
-    size: Option<u64>,
+    wanted: Wanted,
     item: Result<DeleteItem, S3Error>,
 }
 
@@ -162,13 +198,12 @@ impl Asked {
     fn read(node: &Node) -> Result<Self, S3Error> {
         let key = node.child_text("Key").ok_or(ErrorCode::MalformedXML)?.to_owned();
         let version_text = node.child_text("VersionId").filter(|text| !text.is_empty()).map(str::to_owned);
-        if node.child("LastModifiedTime").is_some() {
-            return Err(S3Error::not_implemented("LastModifiedTime"));
-        }
+        let modified = node.child_text("LastModifiedTime");
+        let modified_s = modified.map(|text| clock::parse_time(text.trim()).ok_or(ErrorCode::MalformedXML));
         let size = node.child_text("Size").map(|text| text.trim().parse()).transpose();
         let size = size.map_err(|_| S3Error::from(ErrorCode::MalformedXML))?;
         let item = Self::item(&key, version_text.as_deref(), node.child_text("ETag"));
-        Ok(Self { key, version_text, size, item })
+        Ok(Self { key, version_text, wanted: Wanted { size, modified_s: modified_s.transpose()? }, item })
     }
 
     fn item(key: &str, version: Option<&str>, etag: Option<&str>) -> Result<DeleteItem, S3Error> {
@@ -180,7 +215,10 @@ impl Asked {
             tag => ETagMatch::OneOf(parse_etag(tag).into_iter().collect()),
         });
         let conditions = WriteConditions { if_match, if_none_match: None };
-        Ok(DeleteItem { key: key.to_owned(), options: DeleteOptions { version, conditions } })
+        Ok(DeleteItem {
+            key: key.to_owned(),
+            options: DeleteOptions { version, conditions, unchanged: None },
+        })
     }
 }
 

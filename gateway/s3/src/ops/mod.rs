@@ -75,6 +75,11 @@ fn push_version(headers: &mut HeaderMap, version: VersionId, versioning: Version
 
 /// Echoes checksums.
 fn push_checksums(headers: &mut HeaderMap, checksums: &[(String, String)]) {
+    push_checksums_of(headers, checksums, checksum_type(checksums));
+}
+
+/// The same of a part, whose object's checksum is of type `kind`.
+fn push_checksums_of(headers: &mut HeaderMap, checksums: &[(String, String)], kind: &str) {
     let mut any = false;
     for (name, value) in checksums {
         let Some(algorithm) = Algorithm::from_stored(name) else { continue };
@@ -82,7 +87,7 @@ fn push_checksums(headers: &mut HeaderMap, checksums: &[(String, String)]) {
         any = true;
     }
     if any {
-        headers.insert("x-amz-checksum-type", header_value(checksum_type(checksums)));
+        headers.insert("x-amz-checksum-type", header_value(kind));
     }
 }
 

@@ -1,8 +1,8 @@
 //! GetObject, HeadObject, GetObjectAttributes.
 
 use super::{
-    PAGE_MAX, checksum_type, date_value, etag_value, header_value, part_number, push_checksums, push_version,
-    refusal, version_of, xml_reply,
+    PAGE_MAX, checksum_type, date_value, etag_value, header_value, part_number, push_checksums,
+    push_checksums_of, push_version, refusal, version_of, xml_reply,
 };
 use crate::body::checksum::Algorithm;
 use crate::error::{ErrorCode, S3Error};
@@ -16,7 +16,7 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use ringfort_http::ReplyBody;
-use ringfort_object::{GetOptions, ObjectBody, ObjectError, ObjectInfo};
+use ringfort_object::{GetOptions, ObjectBody, ObjectError, ObjectInfo, ObjectPart};
 
 /// Query parameters that replace a header of the reply.
 const OVERRIDES: [(&str, HeaderName); 6] = [
@@ -84,15 +84,15 @@ impl S3Gateway {
 struct ObjectParts {
     after: u32,
     limit: u32,
-    /// Number and size of those after `after`.
-    parts: Vec<(u32, u64)>,
+    /// Those after `after`.
+    parts: Vec<ObjectPart>,
     truncated: bool,
     count: u32,
 }
 
 impl ObjectParts {
     fn push(&self, xml: &mut XmlWriter) {
-        let last = self.parts.last().map_or(self.after, |(number, _)| *number);
+        let last = self.parts.last().map_or(self.after, |part| part.number);
         xml.open("ObjectParts");
         // `TotalPartsCount` in the documentation, but not on the wire.
         xml.plain("PartsCount", self.count);
@@ -100,10 +100,15 @@ impl ObjectParts {
         xml.plain("NextPartNumberMarker", last);
         xml.plain("MaxParts", self.limit);
         xml.plain("IsTruncated", self.truncated);
-        for (number, size) in &self.parts {
+        for part in &self.parts {
             xml.open("Part");
-            xml.plain("PartNumber", number);
-            xml.plain("Size", size);
+            for (name, value) in &part.checksums {
+                if let Some(algorithm) = Algorithm::from_stored(name) {
+                    xml.text(algorithm.element(), value);
+                }
+            }
+            xml.plain("PartNumber", part.number);
+            xml.plain("Size", part.size);
             xml.close("Part");
         }
         xml.close("ObjectParts");
@@ -233,8 +238,13 @@ fn push_head(
         out.insert("x-amz-mp-parts-count", HeaderValue::from(info.parts));
     }
     let checksum_mode = call.parts.headers.get("x-amz-checksum-mode").map(HeaderValue::as_bytes);
-    if checksum_mode.is_some_and(|mode| mode.eq_ignore_ascii_case(b"ENABLED")) && !partial {
-        push_checksums(out, &info.attributes.checksums);
+    if checksum_mode.is_some_and(|mode| mode.eq_ignore_ascii_case(b"ENABLED")) {
+        let of_whole = &info.attributes.checksums;
+        if in_part {
+            push_checksums_of(out, &info.part_checksums, checksum_type(of_whole));
+        } else if !partial {
+            push_checksums(out, of_whole);
+        }
     }
     push_overrides(call, out)
 }

@@ -127,3 +127,54 @@ async fn deletes_of_an_object_of_a_known_size() {
     assert_eq!(world.call("GET", "/box/k", &[], "").await.status, 404);
     assert_eq!(delete("5", "").await.status, 204, "what is not there is gone");
 }
+
+#[tokio::test]
+async fn deletes_of_an_object_of_a_known_time() {
+    let world = World::new().await;
+    let delete = async |time: &str| {
+        world.call("DELETE", "/box/k", &[("x-amz-if-match-last-modified-time", time)], "").await
+    };
+    let many = async |time: &str| {
+        let document = format!(
+            "<Delete><Object><Key>k</Key><LastModifiedTime>{time}</LastModifiedTime></Object></Delete>"
+        );
+        let hash = hex::encode(sha2::Sha256::digest(&document));
+        world.call("POST", "/box?delete", &[("x-amz-content-sha256", hash.as_str())], document).await
+    };
+    assert_eq!(delete("Fri, 24 May 2013 00:00:00 GMT").await.status, 204, "what is not there is gone");
+    world.call("PUT", "/box/k", &[], "12345").await.good();
+    let modified = world.call("HEAD", "/box/k", &[], "").await.good().header("last-modified").to_owned();
+    assert_eq!(delete("yesterday").await.outcome(), (400, "InvalidArgument".to_owned()));
+    assert_eq!(
+        delete("Fri, 24 May 2013 00:00:00 GMT").await.outcome(),
+        (412, "PreconditionFailed".to_owned())
+    );
+    assert_eq!(many("2013-05-24T00:00:00Z").await.good().element("Code"), "PreconditionFailed");
+    assert_eq!(many("x").await.outcome(), (400, "MalformedXML".to_owned()));
+    assert_eq!(world.call("GET", "/box/k", &[], "").await.good().text(), "12345");
+    assert_eq!(delete(&modified).await.status, 204);
+    assert_eq!(world.call("GET", "/box/k", &[], "").await.status, 404);
+
+    // With versions: a marker is there, and is nothing that was meant.
+    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    world.call("PUT", "/box?versioning", &[], on).await.good();
+    let put = world.call("PUT", "/box/k", &[], "2").await.good();
+    let (tag, version) = (put.header("etag").to_owned(), put.header("x-amz-version-id").to_owned());
+    let modified = world.call("HEAD", "/box/k", &[], "").await.good().header("last-modified").to_owned();
+    let gone = delete(&modified).await;
+    assert_eq!((gone.status.as_u16(), gone.header("x-amz-delete-marker")), (204, "true"));
+    for headers in [
+        ("x-amz-if-match-last-modified-time", modified.as_str()),
+        ("if-match", &tag),
+        ("x-amz-if-match-size", "1"),
+    ] {
+        let refused = world.call("DELETE", "/box/k", &[headers], "").await;
+        assert_eq!(refused.outcome(), (412, "PreconditionFailed".to_owned()), "{headers:?}");
+    }
+    let named = format!("/box/k?versionId={version}");
+    let wrong = [("x-amz-if-match-last-modified-time", "Fri, 24 May 2013 00:00:00 GMT")];
+    assert_eq!(world.call("DELETE", &named, &wrong, "").await.outcome().0, 412);
+    let right = [("x-amz-if-match-last-modified-time", modified.as_str())];
+    assert_eq!(world.call("DELETE", &named, &right, "").await.status, 204);
+    assert_eq!(world.call("GET", &named, &[], "").await.status, 404);
+}

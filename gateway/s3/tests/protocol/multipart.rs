@@ -190,3 +190,40 @@ async fn parts_of_an_object_and_whose_an_upload_is() {
     assert!(page.text().contains(&format!("<Size>{}</Size>", SECOND.len())), "{}", page.text());
     assert_eq!(ask(&[("x-amz-max-parts", "x")]).await.outcome(), (400, "InvalidArgument".to_owned()));
 }
+
+#[tokio::test]
+async fn parts_keep_their_checksums() {
+    let world = World::new().await;
+    let headers = [("x-amz-checksum-algorithm", "CRC32"), ("x-amz-checksum-type", "COMPOSITE")];
+    let mut upload = Upload::begin(&world, &headers).await;
+    let mut sums = Vec::new();
+    for (number, body) in [(1, FIRST), (2, SECOND)] {
+        let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, body.as_bytes());
+        let sum = STANDARD.encode(&crc.to_be_bytes()[4..]);
+        upload.put(number, body, &[("x-amz-checksum-crc32", &sum)]).await;
+        sums.push(sum);
+    }
+    let of = |sum: &str| format!("<ChecksumCRC32>{sum}</ChecksumCRC32>");
+    let (tags, more) = (upload.tags.clone(), [of(&sums[0]), of(&sums[1])]);
+    upload.complete(&[(1, &tags[0], &more[0]), (2, &tags[1], &more[1])], &[]).await.good();
+    let mode = [("x-amz-checksum-mode", "ENABLED")];
+    for (number, sum) in ["1", "2"].into_iter().zip(&sums) {
+        for method in ["GET", "HEAD"] {
+            let part = world.call(method, &format!("/box/k?partNumber={number}"), &mode, "").await.good();
+            assert_eq!(part.header("x-amz-checksum-crc32"), sum, "{method} {number}");
+            assert_eq!(part.header("x-amz-checksum-type"), "COMPOSITE");
+        }
+    }
+    let wanted = [("x-amz-object-attributes", "ObjectParts")];
+    let listed = world.call("GET", "/box/k?attributes", &wanted, "").await.good().text();
+    for sum in &more {
+        assert!(listed.contains(&format!("<Part>{sum}")), "{listed}");
+    }
+    assert!(
+        world.call("HEAD", "/box/k", &mode, "").await.good().header("x-amz-checksum-crc32").ends_with("-2")
+    );
+    assert_eq!(
+        world.call("GET", "/box/k?partNumber=1", &[], "").await.good().header("x-amz-checksum-crc32"),
+        ""
+    );
+}

@@ -120,6 +120,7 @@ impl S3Gateway {
         }
         if let Some(error) = missing {
             // Who may list the bucket may know that the key is not there; to others it is the same as one they may not see.
+            context.add("s3:prefix", key);
             let list = ask_of(
                 Operation::ListObjects,
                 &call.requester,

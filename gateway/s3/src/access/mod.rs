@@ -153,7 +153,10 @@ pub(crate) fn authorize(ask: &Ask<'_>) -> Decision {
 /// What the access control lists say to whom does not own the bucket.
 fn by_lists(ask: &Ask<'_>, needs: &Needs) -> Decision {
     if ask.rules.ownership == Some(Ownership::BucketOwnerEnforced) {
-        return Decision::Denied;
+        // Whoever may list is told whether the object is there, even so.
+        let may_list = ask.rules.policy.is_some() && matches!(needs.grants, Grants::Object(_));
+        let unknown = matches!(ask.object, Object::Unknown);
+        return if may_list && unknown { Decision::NeedsObject } else { Decision::Denied };
     }
     let public = !ask.rules.block.ignore_acls;
     // What an account is granted is for those who have a role in it.

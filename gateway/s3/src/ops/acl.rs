@@ -35,6 +35,9 @@ impl S3Gateway {
         let home = call.home()?;
         let bytes_max = self.inner.config.xml_bytes_max;
         let document = read_small(&call.parts.headers, body.payload, body.body, bytes_max).await?;
+        if home.rules.ownership == Some(Ownership::BucketOwnerEnforced) {
+            return Err(ErrorCode::AccessControlListNotSupported.into());
+        }
         let owner = home.rules.acl.as_ref().map_or(&home.owner, |acl| &acl.owner);
         let acl = asked_acl(&call.parts.headers, &document, owner, None)?;
         check_acl(&acl, home)?;

@@ -10,7 +10,7 @@ use crate::xml::{self, XmlWriter};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
-use http::header::LOCATION;
+use http::header::{HeaderValue, LOCATION};
 use ringfort_object::{CreateContainer, Created, Versioning};
 
 /// Most buckets of one page, by AWS's default.
@@ -99,9 +99,16 @@ impl S3Gateway {
     }
 
     pub(crate) async fn head_bucket(&self, call: &Call) -> Reply {
-        self.inner.objects.container(call.account(), &call.bucket).await.map_err(|e| refusal(e, call))?;
+        let found = self.inner.objects.container(call.account(), &call.bucket).await;
+        let info = found.map_err(|e| refusal(e, call))?;
         let mut response = empty_reply(StatusCode::OK);
-        response.headers_mut().insert("x-amz-bucket-region", header_value(&self.inner.config.region));
+        let out = response.headers_mut();
+        out.insert("x-amz-bucket-region", header_value(&self.inner.config.region));
+        if call.query.get("read-stats") == Some("true") {
+            // Ceph's, which its users' tools ask for.
+            out.insert("x-rgw-object-count", HeaderValue::from(info.objects));
+            out.insert("x-rgw-bytes-used", HeaderValue::from(info.bytes));
+        }
         Ok(response)
     }
 

@@ -65,6 +65,10 @@ impl S3Gateway {
 
 fn request_of(call: &Call, marker: String) -> Result<ListRequest, S3Error> {
     let get = |name| call.query.get(name).unwrap_or_default().to_owned();
+    if call.query.get("allow-unordered") == Some("true") && call.query.get_filled("delimiter").is_some() {
+        // Ceph's: whoever asks for any order gets ours, but has no prefixes in common then.
+        return Err(S3Error::argument("allow-unordered", "true", "A list in any order takes no delimiter"));
+    }
     Ok(ListRequest {
         prefix: get("prefix"),
         delimiter: get("delimiter"),

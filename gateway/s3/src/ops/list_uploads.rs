@@ -2,12 +2,19 @@
 
 use super::multipart::{UploadChecksum, upload_of};
 use super::{object_acl, page_limit, refusal, url_encoding, xml_reply};
+use crate::access::Owner;
 use crate::body::checksum::Algorithm;
 use crate::error::S3Error;
 use crate::gateway::{Call, Reply, S3Gateway};
 use crate::xml::XmlWriter;
+use futures_util::{StreamExt, stream};
 use ringfort_core::HybridTime;
-use ringfort_object::{PartInfo, PartPage, UploadEntry, UploadListRequest, UploadPage};
+use ringfort_object::{
+    ObjectError, ObjectPath, PartInfo, PartPage, UploadEntry, UploadListRequest, UploadPage,
+};
+
+/// Uploads of a page whose owners are asked for at a time.
+const OWNERS_IN_FLIGHT: usize = 16;
 
 impl S3Gateway {
     pub(crate) async fn list_parts(&self, call: &Call) -> Reply {
@@ -70,7 +77,35 @@ impl S3Gateway {
         };
         let listed = self.inner.objects.list_uploads(call.account(), &call.bucket, &request).await;
         let page = listed.map_err(|e| refusal(e, call))?;
-        Ok(xml_reply(uploads_xml(call, &request, &page, url)))
+        let owners = self.owners_of(call, &page).await?;
+        Ok(xml_reply(uploads_xml(call, &request, &page, &owners, url)))
+    }
+
+    /// Who began each upload of a page. Where nobody but the bucket's account may write, nobody else has.
+    async fn owners_of(&self, call: &Call, page: &UploadPage) -> Result<Vec<Owner>, S3Error> {
+        let rules = &call.home()?.rules;
+        let guests = rules.acl.is_some() || rules.policy.is_some();
+        let uploads = page.entries.iter().filter_map(|entry| match entry {
+            UploadEntry::Upload { key, upload } => Some((key, *upload)),
+            UploadEntry::CommonPrefix(_) => None,
+        });
+        if !guests {
+            return Ok(uploads.map(|_| call.owner()).collect());
+        }
+        let asked = uploads.map(|(key, upload)| {
+            let objects = self.inner.objects.clone();
+            let at = ObjectPath::new(call.account(), call.bucket.as_str(), key.as_str());
+            async move { objects.list_parts(&at, upload, 0, 1).await }
+        });
+        let asked: Vec<_> = asked.collect();
+        let found: Vec<_> = stream::iter(asked).buffered(OWNERS_IN_FLIGHT).collect().await;
+        let owner = |found: Result<PartPage, ObjectError>| match found {
+            Ok(found) => Ok(object_acl(&found.attributes).map_or_else(|| call.owner(), |acl| acl.owner)),
+            // It has ended since.
+            Err(ObjectError::NoSuchUpload) => Ok(call.owner()),
+            Err(error) => Err(refusal(error, call)),
+        };
+        found.into_iter().map(owner).collect()
     }
 }
 
@@ -88,7 +123,13 @@ fn push_part(xml: &mut XmlWriter, part: &PartInfo) {
     xml.close("Part");
 }
 
-fn uploads_xml(call: &Call, request: &UploadListRequest, page: &UploadPage, url: bool) -> String {
+fn uploads_xml(
+    call: &Call,
+    request: &UploadListRequest,
+    page: &UploadPage,
+    owners: &[Owner],
+    url: bool,
+) -> String {
     const ROOT: &str = "ListMultipartUploadsResult";
     let mut xml = XmlWriter::root(ROOT, 512 + page.entries.len() * 400);
     xml.encode_names(url);
@@ -110,18 +151,20 @@ fn uploads_xml(call: &Call, request: &UploadListRequest, page: &UploadPage, url:
         xml.text("EncodingType", "url");
     }
     xml.plain("IsTruncated", page.truncated);
-    for entry in &page.entries {
-        if let UploadEntry::Upload { key, upload } = entry {
-            xml.open("Upload");
-            xml.name("Key", key);
-            xml.plain("UploadId", upload);
-            xml.owner("Initiator", &call.owner());
-            xml.owner("Owner", &call.owner());
-            xml.text("StorageClass", "STANDARD");
-            // An upload's id is the time it was begun.
-            xml.time("Initiated", HybridTime(upload.0.0));
-            xml.close("Upload");
-        }
+    let uploads = page.entries.iter().filter_map(|entry| match entry {
+        UploadEntry::Upload { key, upload } => Some((key, upload)),
+        UploadEntry::CommonPrefix(_) => None,
+    });
+    for ((key, upload), owner) in uploads.zip(owners) {
+        xml.open("Upload");
+        xml.name("Key", key);
+        xml.plain("UploadId", upload);
+        xml.owner("Initiator", owner);
+        xml.owner("Owner", owner);
+        xml.text("StorageClass", "STANDARD");
+        // An upload's id is the time it was begun.
+        xml.time("Initiated", HybridTime(upload.0.0));
+        xml.close("Upload");
     }
     for entry in &page.entries {
         if let UploadEntry::CommonPrefix(prefix) = entry {

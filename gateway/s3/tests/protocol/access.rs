@@ -279,3 +279,43 @@ async fn ownership_decides_whose_an_object_is() {
     assert_eq!(owner_of("BucketOwnerEnforced", "bucket-owner-full-control").await, "id");
     assert_eq!(owner_of("BucketOwnerEnforced", "public-read").await, "AccessControlListNotSupported");
 }
+
+#[tokio::test]
+async fn uploads_of_guests_are_theirs_in_a_list() {
+    let world = World::new().await;
+    world.call("PUT", "/box?acl", &[("x-amz-acl", "public-read-write")], "").await.good();
+    world.call("POST", "/box/a?uploads", &[], "").await.good();
+    by_other(&world, "POST", "/box/b?uploads", &[], "").await.good();
+    let listed = world.call("GET", "/box?uploads", &[], "").await.good().text();
+    let owners: Vec<&str> =
+        listed.match_indices("<Initiator><ID>").map(|(at, tag)| &listed[at + tag.len()..][..4]).collect();
+    assert_eq!(owners, ["id</", "id2<"], "{listed}");
+}
+
+#[tokio::test]
+async fn where_the_bucket_owns_all_no_list_is_taken_and_a_prefix_tells_what_may_be_known() {
+    let world = World::new().await;
+    let enforced = "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced</ObjectOwnership></Rule></OwnershipControls>";
+    world.call("PUT", "/box?ownershipControls", &[], enforced).await.good();
+    for target in ["/box?acl", "/box/key?acl"] {
+        let refused = world.call("PUT", target, &[("x-amz-acl", "private")], "").await;
+        assert_eq!(refused.outcome(), (400, "AccessControlListNotSupported".to_owned()), "{target}");
+    }
+    let policy = "{\"Version\": \"2012-10-17\", \"Statement\": [{\"Effect\": \"Allow\", \"Principal\": \"*\", \"Action\": \"s3:ListBucket\", \
+         \"Resource\": \"arn:aws:s3:::box\", \"Condition\": {\"StringLike\": {\"s3:prefix\": \"public/*\"}}}]}";
+    world.call("PUT", "/box?policy", &[], policy).await.good();
+    assert_eq!(by_other(&world, "HEAD", "/box/public/none", &[], "").await.status, 404);
+    assert_eq!(by_other(&world, "HEAD", "/box/private/none", &[], "").await.status, 403);
+}
+
+#[tokio::test]
+async fn what_users_of_ceph_ask_for() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[], "12345").await.good();
+    let told = world.call("HEAD", "/box?read-stats=true", &[], "").await.good();
+    assert_eq!((told.header("x-rgw-object-count"), told.header("x-rgw-bytes-used")), ("1", "5"));
+    assert_eq!(world.call("HEAD", "/box", &[], "").await.good().header("x-rgw-object-count"), "");
+    assert_eq!(world.call("GET", "/box?allow-unordered=true", &[], "").await.good().element("Key"), "key");
+    let refused = world.call("GET", "/box?allow-unordered=true&delimiter=%2F", &[], "").await;
+    assert_eq!(refused.outcome(), (400, "InvalidArgument".to_owned()));
+}

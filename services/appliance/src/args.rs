@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Ring(RingArgs),
     /// Devices: list, add, drain, remove.
     Device(DeviceArgs),
+    /// Users, projects, roles and access keys of a running cluster; whoever may open its data folder may.
+    Admin(AdminArgs),
     /// Read and verify everything that is stored.
     Scrub(ScrubArgs),
 }
@@ -177,6 +179,139 @@ pub(crate) enum DeviceAction {
         #[arg(long)]
         force: bool,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminArgs {
+    #[command(subcommand)]
+    pub(crate) action: AdminAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminAction {
+    /// Users: list, create, set a password, delete.
+    #[command(subcommand)]
+    User(UserAction),
+    /// Projects: list, create.
+    #[command(subcommand)]
+    Project(ProjectAction),
+    /// Access keys of S3: list, create, delete.
+    #[command(subcommand)]
+    Key(KeyAction),
+    /// Give a user a role on a project, or take it away.
+    Grant(GrantArgs),
+    /// Seal tokens under a new key from now on; those sealed before stay valid.
+    RotateTokenKeys(Target),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserAction {
+    /// Every user.
+    List {
+        #[command(flatten)]
+        show: StatusArgs,
+    },
+    /// Make a user; its password is drawn, and shown once.
+    Create {
+        #[command(flatten)]
+        target: Target,
+        name: String,
+        /// Its domain, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+    /// Draw a new password, and end the user's tokens.
+    Password {
+        #[command(flatten)]
+        target: Target,
+        name: String,
+        /// Its domain, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+    /// Remove a user and its access keys.
+    Delete {
+        #[command(flatten)]
+        target: Target,
+        name: String,
+        /// Its domain, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectAction {
+    /// Every project.
+    List {
+        #[command(flatten)]
+        show: StatusArgs,
+    },
+    /// Make a project.
+    Create {
+        #[command(flatten)]
+        target: Target,
+        name: String,
+        /// Its domain, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// The access keys of a user, without their secrets.
+    List {
+        #[command(flatten)]
+        show: StatusArgs,
+        #[arg(long)]
+        user: String,
+        /// The user's domain, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+    /// Make an access key of a user on a project.
+    Create {
+        #[command(flatten)]
+        target: Target,
+        #[arg(long)]
+        user: String,
+        #[arg(long)]
+        project: String,
+        /// The domain of both, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+    /// Remove an access key.
+    Delete {
+        #[command(flatten)]
+        target: Target,
+        /// The access key.
+        access: String,
+        #[arg(long)]
+        user: String,
+        /// The user's domain, by name or id.
+        #[arg(long, default_value = "default")]
+        domain: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GrantArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The role, such as member or reader.
+    pub(crate) role: String,
+    #[arg(long)]
+    pub(crate) user: String,
+    #[arg(long)]
+    pub(crate) project: String,
+    /// The domain of both, by name or id.
+    #[arg(long, default_value = "default")]
+    pub(crate) domain: String,
+    /// Take it away.
+    #[arg(long)]
+    pub(crate) revoke: bool,
 }
 
 #[derive(Debug, clap::Args)]

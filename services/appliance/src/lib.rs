@@ -36,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Status(status) => commands::block_on(commands::status::run(&status)),
         Command::Ring(ring) => commands::block_on(commands::ring::run(&ring)),
         Command::Device(device) => commands::block_on(commands::device::run(&device)),
+        Command::Admin(admin) => commands::block_on(commands::identity::run(&admin)),
         Command::Scrub(scrub) => commands::block_on(commands::scrub::run(&scrub)),
     };
     report(&done).into()

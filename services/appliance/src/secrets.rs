@@ -107,11 +107,7 @@ impl IdentitySecrets {
 
     fn draw() -> Self {
         let key = || draw_text(64, b"0123456789abcdef");
-        Self {
-            admin_password: draw_text(32, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"),
-            token_keys: vec![key()],
-            secret_key: key(),
-        }
+        Self { admin_password: draw_password(32), token_keys: vec![key()], secret_key: key() }
     }
 
     /// The keys of tokens, the one in use first.
@@ -212,9 +208,24 @@ impl Secrets {
             return Err(SecretsError::Missing { path });
         }
         let secrets = IdentitySecrets::draw();
-        let text = Zeroizing::new(serde_json::to_vec(&secrets).expect("secrets are JSON"));
-        self.seal(name, &text)?;
+        self.seal_identity(&secrets)?;
         Ok(secrets)
+    }
+
+    /// Puts a new key before those of tokens, of which `kept` stay at most, and answers what is kept now. Blocks.
+    pub(crate) fn rotate_token_keys(&self, kept: usize) -> Result<IdentitySecrets, SecretsError> {
+        let mut secrets = self.identity(false)?;
+        secrets.token_keys.insert(0, draw_text(64, b"0123456789abcdef"));
+        for mut old in secrets.token_keys.drain(kept.min(secrets.token_keys.len())..) {
+            old.zeroize();
+        }
+        self.seal_identity(&secrets)?;
+        Ok(secrets)
+    }
+
+    fn seal_identity(&self, secrets: &IdentitySecrets) -> Result<(), SecretsError> {
+        let text = Zeroizing::new(serde_json::to_vec(secrets).expect("secrets are JSON"));
+        self.seal("identity.sealed", &text)
     }
 
     fn seal(&self, name: &str, text: &[u8]) -> Result<(), SecretsError> {
@@ -316,6 +327,11 @@ pub(crate) fn write_private(path: PathBuf, text: &[u8]) -> Result<(), SecretsErr
     write_durably(&path, text, 0o600).map_err(|source| SecretsError::Io { what: "write", path, source })
 }
 
+/// A password of so many letters and digits.
+pub(crate) fn draw_password(len: usize) -> String {
+    draw_text(len, b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+}
+
 fn head() -> [u8; HEAD_LEN] {
     let mut head = [0; HEAD_LEN];
     head[..8].copy_from_slice(MAGIC);
@@ -398,6 +414,22 @@ mod tests {
         fs::remove_file(&sealed).unwrap();
         lost(Secrets::open(dir.path(), false).unwrap().access_keys().err().unwrap(), "access-keys.sealed");
         assert!(!sealed.exists());
+    }
+
+    #[test]
+    fn token_keys_are_rotated_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = Secrets::open(dir.path(), true).unwrap();
+        assert!(matches!(secrets.identity(false), Err(SecretsError::Missing { .. })));
+        let first = secrets.identity(true).unwrap();
+        assert_eq!(secrets.identity(true).unwrap().admin_password, first.admin_password);
+        for count in [2, 3, 3] {
+            let rotated = secrets.rotate_token_keys(3).unwrap();
+            assert_eq!(rotated.token_keys().len(), count);
+            assert_eq!(secrets.identity(false).unwrap().token_keys, rotated.token_keys);
+        }
+        let last = secrets.identity(false).unwrap();
+        assert!(!last.token_keys.contains(&first.token_keys[0]) && last.secret_key == first.secret_key);
     }
 
     #[test]

@@ -15,6 +15,12 @@ pub struct IdentityConfig {
     pub lockout_failures: u64,
     /// How long it is then locked out.
     pub lockout: Duration,
+    /// A user may not change its password to one of its last so many, the present one among them; 0 for any.
+    pub password_history: u32,
+    /// How long a password stays before its user may change it.
+    pub password_min_age: Duration,
+    /// How long a password lives from when it is set; `None` for ever.
+    pub password_lifetime: Option<Duration>,
     /// An operator's rules, which stand above the built-in ones.
     pub policy: Option<String>,
     /// What the catalogue names besides the identity service itself.
@@ -40,6 +46,9 @@ impl Default for IdentityConfig {
             token_lifetime: Duration::from_secs(3600),
             lockout_failures: 10,
             lockout: Duration::from_secs(300),
+            password_history: 0,
+            password_min_age: Duration::ZERO,
+            password_lifetime: None,
             policy: None,
             services: Vec::new(),
         }

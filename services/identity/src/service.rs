@@ -121,11 +121,38 @@ impl Identity {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        self.answer(request, false).await
+    }
+
+    /// Answers one request of somebody who may operate the machine: no token is asked for, and nothing is refused to them.
+    /// For an operator's socket alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Self::handle`].
+    pub async fn handle_as_operator<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request, true).await
+    }
+
+    async fn answer<B>(&self, request: Request<B>, by_operator: bool) -> Response<ReplyBody>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let (parts, body) = request.into_parts();
         let id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(RequestId::generate);
         let method = parts.method.clone();
         let answer = match Call::new(self.clone(), parts, boxed(body)) {
-            Ok(mut call) => Box::pin(ops::route(&mut call)).await,
+            Ok(mut call) => {
+                if by_operator {
+                    call.set_operator();
+                }
+                Box::pin(ops::route(&mut call)).await
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = &answer {

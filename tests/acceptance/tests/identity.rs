@@ -192,3 +192,72 @@ fn access_keys_open_the_s3_port() {
         || s3(&ada, &["s3", "ls"]).is_err_and(|error| format!("{error:#}").contains("InvalidAccessKeyId"));
     until("a deleted key is refused", Duration::from_secs(10), gone);
 }
+
+/// `ringfort admin` needs no password: it makes what the clients then log in with, and renews the keys of tokens.
+#[test]
+fn an_operator_at_the_machine() {
+    let mut server = server();
+    let admin = |server: &Server, args: &[&str]| {
+        let all: Vec<&str> = ["admin"].iter().chain(args).copied().collect();
+        server.operate(&all)
+    };
+    admin(&server, &["project", "create", "site"]).unwrap();
+    let said = admin(&server, &["user", "create", "ada"]).unwrap();
+    let password = said.lines().find_map(|line| line.strip_prefix("Its password, shown once: ")).unwrap();
+    admin(&server, &["grant", "member", "--user", "ada", "--project", "site"]).unwrap();
+    let said = admin(&server, &["key", "create", "--user", "ada", "--project", "site"]).unwrap();
+    let access = said.lines().find_map(|line| line.strip_prefix("AWS_ACCESS_KEY_ID=")).unwrap();
+    let again = format!("{:#}", admin(&server, &["user", "create", "ada"]).unwrap_err());
+    assert!(again.contains("Duplicate entry"), "{again}");
+    let nobody = ["grant", "member", "--user", "nobody", "--project", "site"];
+    let nobody = format!("{:#}", admin(&server, &nobody).unwrap_err());
+    assert!(nobody.contains("there is no user `nobody`"), "{nobody}");
+
+    let ada = [("OS_USERNAME", "ada"), ("OS_PASSWORD", password), ("OS_PROJECT_NAME", "site")];
+    let issue = ["token", "issue", "-f", "value", "-c", "id"];
+    let token = |server: &Server| try_openstack(server, &ada, &issue).map(|said| said.trim().to_owned());
+    let keys = try_openstack(&server, &ada, &["ec2", "credentials", "list", "-f", "value"]).unwrap();
+    assert!(keys.contains(access), "{keys}");
+    try_openstack(&server, &ada, &["container", "create", "own"]).unwrap();
+    let listed: Value = serde_json::from_str(&admin(&server, &["user", "list", "--json"]).unwrap()).unwrap();
+    assert!(listed.as_array().unwrap().iter().any(|user| user["name"] == "ada"), "{listed}");
+    assert!(!admin(&server, &["key", "list", "--user", "ada"]).unwrap().contains("secret"));
+
+    // Whether the port takes a token, which shows itself.
+    let valid = |server: &Server, token: &str| {
+        let curl = Tool::new(std::path::Path::new("curl"));
+        let curl = curl.args(&["-s", "-o", "/dev/null", "-w", "%{http_code}"]);
+        let curl = curl.args(&["-H", &format!("X-Auth-Token: {token}")]);
+        let curl = curl.args(&["-H", &format!("X-Subject-Token: {token}")]);
+        let url = format!("http://127.0.0.1:{}/v3/auth/tokens", server.identity_port());
+        match curl.arg(url).run().unwrap().as_str() {
+            "200" => true,
+            "401" => false,
+            other => panic!("{other}"),
+        }
+    };
+    let old = token(&server).unwrap();
+    let said = admin(&server, &["rotate-token-keys"]).unwrap();
+    assert!(said.contains("2 key(s)"), "{said}");
+    let new = token(&server).unwrap();
+    assert!(valid(&server, &old) && valid(&server, &new));
+    // The keys outlive a kill.
+    server.kill();
+    server.start().unwrap();
+    assert!(valid(&server, &old) && valid(&server, &new));
+    // Four are kept: with the third more, the old token's is gone, and the new one's is not.
+    for _ in 0..3 {
+        admin(&server, &["rotate-token-keys"]).unwrap();
+    }
+    assert!(!valid(&server, &old) && valid(&server, &new));
+
+    admin(&server, &["user", "password", "ada"]).unwrap();
+    assert!(!valid(&server, &new), "a new password ends the tokens");
+    assert!(format!("{:#}", token(&server).unwrap_err()).contains("401"));
+    let revoke = ["grant", "member", "--user", "ada", "--project", "site", "--revoke"];
+    admin(&server, &revoke).unwrap();
+    admin(&server, &["key", "delete", access, "--user", "ada"]).unwrap();
+    assert!(!admin(&server, &["key", "list", "--user", "ada"]).unwrap().contains(access));
+    admin(&server, &["user", "delete", "ada"]).unwrap();
+    assert!(!admin(&server, &["user", "list"]).unwrap().contains("ada"));
+}

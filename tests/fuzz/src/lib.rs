@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "s3_forms", run: s3_forms },
     Target { name: "swift_requests", run: swift_requests },
     Target { name: "swift_bodies", run: swift_bodies },
+    Target { name: "identity", run: identity },
     Target { name: "appliance", run: appliance },
 ];
 
@@ -141,6 +142,11 @@ fn swift_bodies(bytes: &[u8]) {
     ringfort_swift::fuzzing::manifests(bytes);
     ringfort_swift::fuzzing::forms(bytes);
     ringfort_swift::fuzzing::archives(bytes);
+}
+
+fn identity(bytes: &[u8]) {
+    ringfort_identity::fuzzing::tokens(bytes);
+    ringfort_identity::fuzzing::texts(bytes);
 }
 
 fn appliance(bytes: &[u8]) {

@@ -45,6 +45,18 @@ impl AdminClient {
         self.call(Method::POST, path, body).await
     }
 
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.call(Method::PUT, path, &()).await
+    }
+
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> anyhow::Result<T> {
+        self.call(Method::PATCH, path, body).await
+    }
+
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.call(Method::DELETE, path, &()).await
     }

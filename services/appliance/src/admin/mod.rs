@@ -2,11 +2,13 @@
 //! Whoever may open the socket may operate the cluster.
 
 mod client;
+mod identity;
 mod server;
 mod socket;
 pub(crate) mod wire;
 
 pub(crate) use client::AdminClient;
+pub(crate) use identity::IdentityAdmin;
 pub(crate) use server::{AdminService, Running};
 pub(crate) use socket::bind;
 pub(crate) use wire::{AddDevice, DeviceAdded, Endpoint, PlanChange, StatusReply};

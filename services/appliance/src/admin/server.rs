@@ -1,5 +1,6 @@
 //! `up`'s end of the admin socket.
 
+use super::identity::IdentityAdmin;
 use super::wire::{AddDevice, DeviceAdded, Endpoint, Failure, PlanChange, ProcessStatus, StatusReply};
 use crate::config::DeviceSection;
 use crate::data_dir::DataDir;
@@ -35,6 +36,7 @@ struct Inner {
 /// What there is once the devices are open.
 pub(crate) struct Running {
     node: StorageNode,
+    identity: IdentityAdmin,
     endpoints: Vec<Endpoint>,
     /// Space that devices keep free, where the settings name it.
     reserve_bytes: Option<u64>,
@@ -45,11 +47,12 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn new(
         node: StorageNode,
+        identity: IdentityAdmin,
         devices: Vec<DeviceSection>,
         endpoints: Vec<Endpoint>,
         reserve_bytes: Option<u64>,
     ) -> Self {
-        Self { node, endpoints, reserve_bytes, devices: Mutex::new(devices) }
+        Self { node, identity, endpoints, reserve_bytes, devices: Mutex::new(devices) }
     }
 }
 
@@ -57,6 +60,7 @@ enum Refusal {
     Starting,
     NoRoute,
     BadBody(String),
+    Identity(StatusCode, String),
     Node(NodeError),
     Memory(crate::data_dir::DataDirError),
 }
@@ -127,6 +131,11 @@ impl Inner {
             (&Method::DELETE, ["v1", "devices", device]) => {
                 self.remove_device(running, device_id(device)?, force).await
             }
+            (&Method::POST, ["v1", "identity-keys", "rotate"]) => {
+                let rotated = running.identity.rotate(&self.tasks).await;
+                rotated.map_err(|(status, reason)| Refusal::Identity(status, reason))
+            }
+            (_, ["v1", "identity", ..]) => identity_call(running, request).await,
             _ => Err(Refusal::NoRoute),
         }
     }
@@ -229,9 +238,23 @@ impl Running {
     }
 }
 
-async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
+/// Hands a request of the identity service's API on to it.
+async fn identity_call(running: &Running, request: Request<Incoming>) -> Reply {
+    let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let target = target.strip_prefix("/v1/identity").unwrap_or_default().to_owned();
+    let method = request.method().clone();
+    let body = read_body(request).await?;
+    let answer = running.identity.call(method, &target, body).await;
+    answer.map_err(|(status, reason)| Refusal::Identity(status, reason))
+}
+
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| Refusal::BadBody(error.to_string()))?.to_bytes();
+    Ok(body.map_err(|error| Refusal::BadBody(error.to_string()))?.to_bytes())
+}
+
+async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
+    let body = read_body(request).await?;
     serde_json::from_slice(&body).map_err(|error| Refusal::BadBody(error.to_string()))
 }
 
@@ -244,6 +267,7 @@ impl Refusal {
                 (StatusCode::SERVICE_UNAVAILABLE, words.to_owned())
             }
             Self::NoRoute => (StatusCode::NOT_FOUND, "there is no such command".to_owned()),
+            Self::Identity(status, reason) => (status, reason),
             Self::BadBody(reason) => (StatusCode::BAD_REQUEST, reason),
             Self::Memory(error) => (StatusCode::INTERNAL_SERVER_ERROR, with_causes(&error)),
             Self::Node(error) => (status_of(error.kind()), with_causes(&error)),

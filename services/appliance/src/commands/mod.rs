@@ -1,6 +1,7 @@
 //! The operator commands. Each asks the running `up` and prints what it says.
 
 pub(crate) mod device;
+pub(crate) mod identity;
 pub(crate) mod ring;
 pub(crate) mod scrub;
 mod show;

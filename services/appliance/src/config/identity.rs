@@ -17,6 +17,9 @@ pub(super) struct Section {
     token_lifetime: Checked<Span>,
     lockout_failures: Checked<u64>,
     lockout: Checked<Span>,
+    password_history: Checked<u32>,
+    password_min_age: Checked<Span>,
+    password_lifetime: Checked<Span>,
     policy: Checked<PathBuf>,
     #[serde(flatten)]
     unknown: Unknown,
@@ -35,6 +38,12 @@ pub(crate) struct IdentitySettings {
     pub(crate) lockout_failures: Option<u64>,
     /// For how long.
     pub(crate) lockout: Option<Duration>,
+    /// Which of its last passwords a user may not take again.
+    pub(crate) password_history: Option<u32>,
+    /// How long a password stays before its user may change it.
+    pub(crate) password_min_age: Option<Duration>,
+    /// How long a password lives.
+    pub(crate) password_lifetime: Option<Duration>,
     /// A file of rules above the built-in ones.
     pub(crate) policy: Option<PathBuf>,
 }
@@ -61,12 +70,24 @@ impl Section {
         let rule = "is less than a minute";
         let long = |span: &Span| span.0.as_secs() >= 60;
         let token_lifetime = self.token_lifetime.take_if("identity.token_lifetime", faults, rule, long);
+        // Each is checked by a hash that is slow on purpose.
+        let rule = "is more than 24";
+        let short = |count: &u32| *count <= 24;
+        let history = self.password_history.take_if("identity.password_history", faults, rule, short);
+        let rule = "is less than a minute";
+        let lifetime = self.password_lifetime.take_if("identity.password_lifetime", faults, rule, long);
         IdentitySettings {
             database,
             region,
             token_lifetime: token_lifetime.map(|span| span.0),
             lockout_failures: self.lockout_failures.take("identity.lockout_failures", faults),
             lockout: self.lockout.take("identity.lockout", faults).map(|span| span.0),
+            password_history: history,
+            password_min_age: self
+                .password_min_age
+                .take("identity.password_min_age", faults)
+                .map(|span| span.0),
+            password_lifetime: lifetime.map(|span| span.0),
             policy: self.policy.take("identity.policy", faults),
         }
     }

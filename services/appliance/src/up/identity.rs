@@ -36,6 +36,9 @@ fn config(settings: &Settings) -> anyhow::Result<IdentityConfig> {
         token_lifetime: told.token_lifetime.unwrap_or(defaults.token_lifetime),
         lockout_failures: told.lockout_failures.unwrap_or(defaults.lockout_failures),
         lockout: told.lockout.unwrap_or(defaults.lockout),
+        password_history: told.password_history.unwrap_or(defaults.password_history),
+        password_min_age: told.password_min_age.unwrap_or(defaults.password_min_age),
+        password_lifetime: told.password_lifetime.or(defaults.password_lifetime),
         policy: policy.transpose()?,
         services: vec![
             served(
@@ -52,12 +55,19 @@ fn region(settings: &Settings) -> String {
     settings.identity.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned())
 }
 
-/// Opens the service. The administrator's project is the account of the first access key, so that both see the same buckets.
+/// What the service is made of besides the settings.
+pub(super) struct Parts<'a> {
+    pub(super) secrets: &'a IdentitySecrets,
+    pub(super) token_keys: &'a TokenKeys,
+    /// The administrator's project: the account of the first access key, so that both see the same buckets.
+    pub(super) project_id: &'a str,
+}
+
+/// Opens the service.
 pub(super) async fn open(
     settings: &Settings,
     data_dir: &Path,
-    secrets: &IdentitySecrets,
-    project_id: &str,
+    parts: &Parts<'_>,
     tasks: &TaskGroup,
 ) -> anyhow::Result<Identity> {
     let folder = folder(data_dir);
@@ -73,10 +83,12 @@ pub(super) async fn open(
             Db::sqlite(&path).await.with_context(|| format!("cannot open {}", path.display()))?
         }
     };
-    let keys = TokenKeys::new(&secrets.token_keys(), &secrets.secret_key());
-    let admin = FirstAdmin { project_id: project_id.to_owned(), password: secrets.admin_password.clone() };
-    let identity = Identity::open(db, keys, &admin, config(settings)?, tasks).await?;
-    write_openrc(settings, data_dir, secrets)?;
+    let admin = FirstAdmin {
+        project_id: parts.project_id.to_owned(),
+        password: parts.secrets.admin_password.clone(),
+    };
+    let identity = Identity::open(db, parts.token_keys.clone(), &admin, config(settings)?, tasks).await?;
+    write_openrc(settings, data_dir, parts.secrets)?;
     Ok(identity)
 }
 

@@ -18,7 +18,7 @@ mod storage;
 mod swift;
 mod tokens;
 
-use crate::admin::{self, AdminService, Endpoint, Running};
+use crate::admin::{self, AdminService, Endpoint, IdentityAdmin, Running};
 use crate::args::UpArgs;
 use crate::config::{ConfigFile, DeviceSection, Faults, Settings};
 use crate::data_dir::DataDir;
@@ -30,6 +30,7 @@ use health::Health;
 use keys::Keys;
 use metrics_exporter_prometheus::PrometheusHandle;
 use ringfort_http::{Certificates, Limits, Listener, Server, maybe_tls};
+use ringfort_identity::TokenKeys;
 use ringfort_identity_api::IdentityClient;
 use ringfort_runtime::TaskGroup;
 use ringfort_s3::{S3Config, S3Gateway};
@@ -58,6 +59,7 @@ struct Prepared {
     devices: Vec<DeviceSection>,
     keys: Vec<AccessKey>,
     identity: IdentitySecrets,
+    secrets: Secrets,
 }
 
 /// Runs until it is told to stop.
@@ -123,7 +125,7 @@ impl Start {
             Some(devices) => devices,
             None => remember_devices(&data_dir, &settings)?,
         };
-        Ok((settings, Prepared { data_dir: Arc::new(data_dir), devices, keys, identity }))
+        Ok((settings, Prepared { data_dir: Arc::new(data_dir), devices, keys, identity, secrets }))
     }
 }
 
@@ -154,7 +156,7 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     if let Some(certificates) = &start.certificates {
         certificates.follow_changes(&tasks);
     }
-    let (settings, Prepared { data_dir, devices, keys, identity }) = start.prepare()?;
+    let (settings, Prepared { data_dir, devices, keys, identity, secrets }) = start.prepare()?;
     let admin_socket = admin::bind(data_dir.path())
         .with_context(|| format!("cannot open the admin socket in {}", data_dir.path().display()))?;
 
@@ -179,7 +181,9 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let key = keys.first().context("the list of access keys is empty")?;
     let url = settings.url(Service::S3);
     key.write_env(data_dir.path(), &url, settings.tls.as_ref().and_then(|tls| tls.ca.as_deref()))?;
-    let identity = identity::open(&settings, data_dir.path(), &identity, &key.account, &tasks).await?;
+    let token_keys = TokenKeys::new(&identity.token_keys(), &identity.secret_key());
+    let parts = identity::Parts { secrets: &identity, token_keys: &token_keys, project_id: &key.account };
+    let identity = identity::open(&settings, data_dir.path(), &parts, &tasks).await?;
     let keystone = identity.clone();
     let identity_server =
         Server::start("identity", identity_port, settings.limits.clone(), &tasks, move |request| {
@@ -215,6 +219,7 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
         .into();
     service.set_running(Running::new(
         storage.node.clone(),
+        IdentityAdmin::new(identity.clone(), token_keys, secrets),
         devices,
         endpoints.clone(),
         settings.reserve_bytes,

@@ -91,13 +91,26 @@ async fn by_password(service: &Identity, content: &Record) -> Result<Proof> {
     let claim = part(content, "user")?;
     let password = text_in(claim, "password")?;
     let user = user_in(service, claim).await?;
-    check_password(service, user.as_ref(), password).await?;
+    check_password(service, user.as_ref(), password, Expired::Refused).await?;
     let user_id = user.map(|user| text_of(&user, "id").to_owned()).ok_or_else(ApiError::unauthorized)?;
     Ok(Proof { user_id, methods: vec![Method::Password], parent: None, app_credential_id: None })
 }
 
+/// What becomes of a password that has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expired {
+    Refused,
+    /// It still proves who it is that wants a new one.
+    Taken,
+}
+
 /// Whether `password` is the user's. Takes as long for a user who is not there, and counts what fails.
-pub(crate) async fn check_password(service: &Identity, user: Option<&Record>, password: &str) -> Result<()> {
+pub(crate) async fn check_password(
+    service: &Identity,
+    user: Option<&Record>,
+    password: &str,
+    expired: Expired,
+) -> Result<()> {
     let inner = &service.inner;
     let Some(user) = user else {
         inner.hasher.verify(password, None).await?;
@@ -110,7 +123,8 @@ pub(crate) async fn check_password(service: &Identity, user: Option<&Record>, pa
     let (failures, last_us) = if counts { inner.store.login_failures(user_id).await? } else { (0, 0) };
     let locked = failures >= inner.config.lockout_failures && now_us() < last_us.saturating_add(lockout_us);
     let kept = inner.store.password(user_id).await?;
-    let usable = kept.filter(|kept| !(counts && locked) && kept.expires_us.is_none_or(|us| us > now_us()));
+    let lives = |us| us > now_us() || expired == Expired::Taken;
+    let usable = kept.filter(|kept| !(counts && locked) && kept.expires_us.is_none_or(lives));
     if inner.hasher.verify(password, usable.as_ref().map(|kept| kept.hash.as_str())).await? {
         if failures > 0 {
             inner.store.clear_login_failures(user_id).await?;

@@ -4,6 +4,6 @@ mod methods;
 mod scope;
 mod signature;
 
-pub(crate) use methods::{check_password, prove};
+pub(crate) use methods::{Expired, check_password, prove};
 pub(crate) use scope::wanted_scope;
 pub(crate) use signature::{signs_request, signs_text};

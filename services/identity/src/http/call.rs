@@ -112,6 +112,11 @@ impl Call {
         })
     }
 
+    /// Lets this request do anything, without a token.
+    pub(crate) fn set_operator(&mut self) {
+        self.caller = Some(Arc::new(Caller::operator()));
+    }
+
     /// The value of a query parameter.
     pub(crate) fn asked(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -191,8 +196,7 @@ impl Call {
     pub(crate) async fn enforce(&mut self, action: &str, target: Value) -> Result<Arc<Caller>> {
         let caller = self.caller().await?;
         let rule = format!("identity:{action}");
-        // A token got with an application credential that is restricted manages no credentials.
-        if self.service.inner.policy.allows(&rule, &caller.facts, &target) {
+        if caller.is_operator || self.service.inner.policy.allows(&rule, &caller.facts, &target) {
             return Ok(caller);
         }
         Err(ApiError::forbidden(&rule))

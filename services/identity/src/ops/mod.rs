@@ -8,6 +8,7 @@ mod domains;
 mod ec2;
 mod grants;
 mod groups;
+mod passwords;
 mod projects;
 mod roles;
 mod tokens;

@@ -1,10 +1,9 @@
 //! `/v3/users`, their passwords, groups and projects.
 
 use super::no_method;
-use crate::auth::check_password;
 use crate::error::{ApiError, Result};
 use crate::http::{Answer, Call, Is, Verb, check_fields, collection, list_of, shown};
-use crate::ops::{app_credentials, auth_lists, credentials, groups};
+use crate::ops::{app_credentials, auth_lists, credentials, groups, passwords};
 use crate::store::{
     Actor, DEFAULT_DOMAIN, GROUPS, PROJECTS, Record, Revoked, Store, USERS, flag_of, new_id, text_of,
 };
@@ -29,7 +28,7 @@ pub(crate) async fn serve(call: &mut Call, rest: &[&str]) -> Result<Answer> {
         ([id], Verb::Get) => show(call, id).await,
         ([id], Verb::Patch) => update(call, id).await,
         ([id], Verb::Delete) => delete(call, id).await,
-        ([id, "password"], Verb::Post) => change_password(call, id).await,
+        ([id, "password"], Verb::Post) => passwords::change(call, id).await,
         ([id, "groups"], Verb::Get) => {
             visible(call, id, "list_groups_for_user").await?;
             let ids = call.service.inner.store.groups_of(id).await?;
@@ -90,9 +89,11 @@ async fn list(call: &mut Call) -> Result<Answer> {
     if let Some(own) = caller.facts["domain_id"].as_str() {
         found.retain(|user| text_of(user, "domain_id") == own || call.asked("domain_id").is_some());
     }
+    let expiries = call.service.inner.store.password_expiries().await?;
     let mut items = Vec::with_capacity(found.len());
     for mut record in found {
-        record.insert("password_expires_at".to_owned(), Value::Null);
+        let expires = expiries.get(text_of(&record, "id")).map(|us| time::text(*us));
+        record.insert("password_expires_at".to_owned(), expires.into());
         if record.get("default_project_id").is_some_and(Value::is_null) {
             record.remove("default_project_id");
         }
@@ -118,8 +119,8 @@ async fn create(call: &mut Call) -> Result<Answer> {
         return Err(ApiError::not_found("domain", &domain_id));
     }
     check_default_project(store, &record).await?;
-    let hash = match record.remove("password") {
-        Some(Value::String(password)) => Some(service.inner.hasher.hash(&password).await?),
+    let password = match record.remove("password") {
+        Some(Value::String(password)) => Some(passwords::prepare(&service, &record, &password).await?),
         _ => None,
     };
     let id = new_id();
@@ -130,8 +131,8 @@ async fn create(call: &mut Call) -> Result<Answer> {
     record.remove("links");
     let mut transaction = store.begin().await?;
     USERS.insert(&mut transaction, &record).await?;
-    if hash.is_some() {
-        Store::set_password(&mut transaction, &id, hash, now_us()).await?;
+    if password.is_some() {
+        Store::set_password(&mut transaction, &id, password.as_ref()).await?;
     }
     transaction.commit().await?;
     Ok(Answer::created(json!({"user": show_one(call, record).await?})))
@@ -160,20 +161,20 @@ async fn update(call: &mut Call, id: &str) -> Result<Answer> {
     let store = &service.inner.store;
     check_default_project(store, &changes).await?;
     let password = changes.remove("password");
-    let hash = match &password {
-        Some(Value::String(password)) => Some(service.inner.hasher.hash(password).await?),
-        _ => None,
-    };
     let disabled = flag_of(&record, "enabled") && changes.get("enabled") == Some(&Value::Bool(false));
     if let Some(Value::Object(options)) = changes.remove("options") {
         merge_options(&mut record, options);
     }
     record.extend(changes);
     record.remove("links");
+    let new = match &password {
+        Some(Value::String(password)) => Some(passwords::prepare(&service, &record, password).await?),
+        _ => None,
+    };
     let mut transaction = store.begin().await?;
     USERS.update(&mut transaction, &record).await?;
     if password.is_some() {
-        Store::set_password(&mut transaction, id, hash, now_us()).await?;
+        Store::set_password(&mut transaction, id, new.as_ref()).await?;
     }
     if password.is_some() || disabled {
         Store::revoke(&mut transaction, &Revoked::User(id), now_us(), service.token_lifetime_us()).await?;
@@ -203,29 +204,6 @@ async fn delete(call: &mut Call, id: &str) -> Result<Answer> {
     let mut transaction = call.service.inner.store.begin().await?;
     Store::forget_actor(&mut transaction, &Actor::User(id.to_owned())).await?;
     USERS.delete(&mut transaction, id).await?;
-    transaction.commit().await?;
-    Ok(Answer::nothing())
-}
-
-/// A user changes its own password, and proves it by the old one: no token is asked for, as in Keystone.
-async fn change_password(call: &mut Call, id: &str) -> Result<Answer> {
-    let claim = call.resource("user").await?;
-    let (Some(Value::String(old)), Some(Value::String(new))) =
-        (claim.get("original_password"), claim.get("password"))
-    else {
-        return Err(ApiError::bad_request("'original_password' and 'password' are required properties"));
-    };
-    let service = call.service.clone();
-    let store = &service.inner.store;
-    let user = store.find(&USERS, id).await?.filter(|user| flag_of(user, "enabled"));
-    check_password(&service, user.as_ref(), old).await?;
-    if user.as_ref().is_some_and(|user| user["options"]["lock_password"] == Value::Bool(true)) {
-        return Err(ApiError::bad_request("Password change is not allowed for this user."));
-    }
-    let hash = service.inner.hasher.hash(new).await?;
-    let mut transaction = store.begin().await?;
-    Store::set_password(&mut transaction, id, Some(hash), now_us()).await?;
-    Store::revoke(&mut transaction, &Revoked::User(id), now_us(), service.token_lifetime_us()).await?;
     transaction.commit().await?;
     Ok(Answer::nothing())
 }

@@ -4,7 +4,7 @@ use super::assignments::{Assignment, Target};
 use super::records::Record;
 use super::{ENDPOINTS, PROJECTS, REGIONS, ROLES, SERVICES, USERS};
 use crate::error::Result;
-use crate::store::{Actor, Store, new_id};
+use crate::store::{Actor, NewPassword, Store, new_id};
 use ringfort_db::{Transaction, Value};
 use serde_json::{Value as Json, json};
 
@@ -68,7 +68,13 @@ impl Store {
             object(json!({"id": user_id, "name": "admin", "domain_id": DEFAULT_DOMAIN, "enabled": true,
             "default_project_id": null, "options": {}}));
         USERS.insert(&mut transaction, &user).await?;
-        Self::set_password(&mut transaction, &user_id, Some(seed.password_hash.clone()), seed.now_us).await?;
+        let password = NewPassword {
+            hash: seed.password_hash.clone(),
+            created_us: seed.now_us,
+            expires_us: None,
+            remembered: 0,
+        };
+        Self::set_password(&mut transaction, &user_id, Some(&password)).await?;
         let admin_role = seed_roles(&mut transaction).await?;
         for target in [Target::project(seed.project_id), Target::system()] {
             let actor = Actor::User(user_id.clone());

@@ -17,12 +17,16 @@ pub(crate) use revocations::Revoked;
 pub(crate) use tables::{
     ACCESS_RULES, APP_CREDENTIALS, CREDENTIALS, ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, SERVICES, USERS,
 };
+pub(crate) use users::NewPassword;
 
 use crate::error::{ApiError, Result};
 use rand::Rng;
 use ringfort_db::{Db, DbError, Migration, Transaction};
 
-const STEPS: [Migration; 1] = [Migration { version: 1, sql: include_str!("schema.sql") }];
+const STEPS: [Migration; 2] = [
+    Migration { version: 1, sql: include_str!("schema.sql") },
+    Migration { version: 2, sql: include_str!("schema-2.sql") },
+];
 
 /// The tables of the identity service. A cheap clone.
 #[derive(Clone, Debug)]

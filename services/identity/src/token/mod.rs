@@ -2,6 +2,8 @@
 
 mod document;
 mod fernet;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod issue;
 mod keys;
 mod payload;

@@ -70,6 +70,20 @@ enum Versioned {
 }
 
 impl Payload {
+    /// That of whoever operates the machine. It is never sealed into a token, and is worth nothing by its content.
+    pub(crate) fn of_operator() -> Self {
+        Self {
+            user_id: String::new(),
+            methods: Vec::new(),
+            scope: Scope::Unscoped,
+            issued_us: 0,
+            expires_us: 0,
+            audit_id: AuditId([0; 16]),
+            chain_id: None,
+            app_credential_id: None,
+        }
+    }
+
     pub(crate) fn encode(self) -> Vec<u8> {
         postcard::to_stdvec(&Versioned::V1(self)).expect("a payload is plain data")
     }

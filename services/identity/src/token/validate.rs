@@ -20,11 +20,29 @@ pub(crate) struct Caller {
     pub(crate) domain: Option<Record>,
     pub(crate) roles: Vec<Record>,
     pub(crate) app_credential: Option<Record>,
+    /// Operates the machine, so no rule refuses it.
+    pub(crate) is_operator: bool,
     /// The same in the words of policy rules.
     pub(crate) facts: Value,
 }
 
 impl Caller {
+    /// Who operates the machine: no user, and above the rules.
+    pub(crate) fn operator() -> Self {
+        let payload = Payload::of_operator();
+        Self {
+            payload,
+            user: Record::new(),
+            user_domain: Record::new(),
+            project: None,
+            domain: None,
+            roles: Vec::new(),
+            app_credential: None,
+            is_operator: true,
+            facts: json!({"roles": [], "domain_id": null}),
+        }
+    }
+
     pub(crate) fn user_id(&self) -> &str {
         text_of(&self.user, "id")
     }
@@ -101,6 +119,7 @@ impl Identity {
             domain: None,
             roles: Vec::new(),
             app_credential: None,
+            is_operator: false,
             facts: Value::Null,
         };
         let target = match caller.payload.scope.clone() {

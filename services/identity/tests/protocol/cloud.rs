@@ -44,6 +44,20 @@ impl Reply {
     }
 }
 
+fn config() -> IdentityConfig {
+    IdentityConfig {
+        public_url: "http://keystone.test:5000".to_owned(),
+        lockout_failures: FAILURES,
+        lockout: Duration::from_secs(3600),
+        services: vec![ServedAt {
+            kind: "object-store".to_owned(),
+            name: "swift".to_owned(),
+            url: "http://swift.test/v1/AUTH_%(project_id)s".to_owned(),
+        }],
+        ..IdentityConfig::default()
+    }
+}
+
 impl Cloud {
     pub(crate) async fn on_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -52,18 +66,18 @@ impl Cloud {
     }
 
     pub(crate) async fn on(db: Db, folder: Option<TempDir>) -> Self {
+        Self::open(db, folder, config()).await
+    }
+
+    /// Another service on the same database, whose settings are changed.
+    pub(crate) async fn with(&self, change: impl FnOnce(&mut IdentityConfig)) -> Self {
+        let mut config = config();
+        change(&mut config);
+        Self::open(self.db.clone(), None, config).await
+    }
+
+    async fn open(db: Db, folder: Option<TempDir>, config: IdentityConfig) -> Self {
         let keys = TokenKeys::new(&[[1; 32]], &[2; 32]);
-        let config = IdentityConfig {
-            public_url: "http://keystone.test:5000".to_owned(),
-            lockout_failures: FAILURES,
-            lockout: Duration::from_secs(3600),
-            services: vec![ServedAt {
-                kind: "object-store".to_owned(),
-                name: "swift".to_owned(),
-                url: "http://swift.test/v1/AUTH_%(project_id)s".to_owned(),
-            }],
-            ..IdentityConfig::default()
-        };
         let admin = FirstAdmin { project_id: ADMIN_PROJECT.to_owned(), password: PASSWORD.to_owned() };
         let tasks = TaskGroup::new();
         let identity = Identity::open(db.clone(), keys.clone(), &admin, config, &tasks).await.unwrap();

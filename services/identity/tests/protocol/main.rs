@@ -7,6 +7,7 @@ mod assignments;
 mod bad_input;
 mod cloud;
 mod credentials;
+mod passwords;
 mod postgres;
 mod resources;
 mod tokens;
@@ -34,5 +35,6 @@ scenarios! {
     resources: domains_come_and_go, projects_form_a_tree, users_and_groups, the_catalogue, lists_are_filtered_and_paged;
     assignments: roles_reach_where_they_should, assignments_are_listed, implied_roles, nobody_grants_more_than_they_may;
     credentials: ec2_credentials, application_credentials, secrets_are_sealed;
+    passwords: old_passwords_are_remembered, a_password_stays_a_while, passwords_expire, operators_need_no_token;
     bad_input: what_is_wrong_is_told, other_projects_are_closed, forged_tokens_are_none;
 }

@@ -28,12 +28,13 @@ BENCH_DATA ?= $(RINGFORT_CACHE)/bench
 
 RINGFORT := $(CARGO_TARGET_DIR)/release/ringfort
 
-.PHONY: help up build test test-nightly acceptance fuzz bench bench-ring fmt lint prepare-build prepare-test trim
+.PHONY: help up build test test-nightly acceptance s3-tests fuzz bench bench-ring fmt lint prepare-build prepare-test trim
 
 help:
 	@echo "make up            build and start Ringfort in the foreground (DATA=, DEVICES=, POLICY=, ARGS=)"
 	@echo "make test          every check and test but the nightly ones"
 	@echo "make test-nightly  all tests, the long ones too, with more random cases"
+	@echo "make s3-tests      Ceph's tests of S3, from a clone of their repository (S3_TESTS=)"
 	@echo "make fuzz          every decoder on changing inputs (FUZZ_SECONDS=, FUZZ_TARGETS=)"
 	@echo "make bench         measure, and write docs/benchmarks.md"
 	@echo "make bench-ring    compare the ring with Swift's builder, and write docs/ring-comparison.md"
@@ -79,6 +80,11 @@ test-nightly: lint trim
 acceptance: prepare-test trim
 	cargo build --release --locked -p ringfort-appliance
 	cargo nextest run --release --locked -p ringfort-acceptance
+
+# Ceph's tests of S3, from a clone of their repository: make s3-tests S3_TESTS=FOLDER
+s3-tests: prepare-test trim
+	cargo build --release --locked -p ringfort-appliance
+	RINGFORT_CACHE="$(RINGFORT_CACHE)" tests/tools/s3-tests "$(S3_TESTS)" "$(RINGFORT)"
 
 # Keeps what it learned in tests/fuzz/corpus, which `make test` replays.
 fuzz: prepare-build trim

@@ -197,6 +197,7 @@ fn context_of(call: &Call) -> Context {
     if let Some(peer) = call.parts.extensions.get::<SocketAddr>() {
         context.add("aws:SourceIp", peer.ip().to_canonical().to_string());
     }
+    context.add("aws:SecureTransport", call.is_encrypted().to_string());
     context.add("aws:CurrentTime", (ringfort_runtime::wall_us() / 1_000_000).to_string());
     context.add("aws:EpochTime", (ringfort_runtime::wall_us() / 1_000_000).to_string());
     if !call.signature_version.is_empty() {

@@ -14,10 +14,10 @@ use crate::ops::{cors, refusal};
 use crate::target::{Query, Target};
 use crate::xml::XmlWriter;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use ringfort_http::RequestId;
+use ringfort_http::{Encrypted, RequestId};
 use ringfort_http::{ReplyBody, RequestBody, boxed};
 use ringfort_object::{ObjectPath, ObjectStore};
 use std::sync::Arc;
@@ -76,6 +76,17 @@ impl Call {
         self.home
             .as_ref()
             .ok_or_else(|| S3Error::from(ErrorCode::NoSuchBucket).detail("BucketName", &self.bucket))
+    }
+
+    /// Whether nobody could read along.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.parts.extensions.get::<Encrypted>().is_some()
+    }
+
+    /// Where the client finds what its request names, as it called the host.
+    pub(crate) fn url_of(&self, path: &str) -> String {
+        let host = self.parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        format!("http{}://{host}{path}", if self.is_encrypted() { "s" } else { "" })
     }
 
     pub(crate) fn path(&self) -> ObjectPath {

@@ -64,7 +64,7 @@ fn a_folder_that_cargo_works_in_is_left_alone() {
 
 #[test]
 fn scripts_are_sound() {
-    for script in ["tests/tools/prepare", "tests/tools/trim-cache", ".ci/run"] {
+    for script in ["tests/tools/prepare", "tests/tools/s3-tests", "tests/tools/trim-cache", ".ci/run"] {
         let path = root().unwrap().join(script);
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains("set -euo pipefail"), "{script} goes on after an error");

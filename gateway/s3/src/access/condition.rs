@@ -21,7 +21,7 @@ pub(crate) const HEADERS: [&str; 11] = [
     "x-amz-server-side-encryption",
 ];
 /// Other keys that the gateway knows the value of, where a request has one; in lower case.
-const SUPPLIED: [&str; 13] = [
+const SUPPLIED: [&str; 15] = [
     "s3:prefix",
     "s3:delimiter",
     "s3:max-keys",
@@ -34,7 +34,9 @@ const SUPPLIED: [&str; 13] = [
     "aws:currenttime",
     "aws:epochtime",
     "aws:userid",
+    "aws:username",
     "aws:principalaccount",
+    "aws:securetransport",
 ];
 
 /// What is known of a request, by condition key in lower case.
@@ -315,6 +317,7 @@ mod tests {
         context.add("s3:max-keys", "7");
         context.add("aws:SourceIp", "10.1.2.3");
         context.add("aws:CurrentTime", "1369353600");
+        context.add("aws:SecureTransport", "false");
         context.add("s3:RequestObjectTagKeys", "a");
         context.add("s3:RequestObjectTagKeys", "b");
         for (text, expected) in [
@@ -341,7 +344,8 @@ mod tests {
             (r#"{"ForAllValues:StringEquals":{"s3:RequestObjectTagKeys":["a","b","c"]}}"#, true),
             (r#"{"ForAllValues:StringEquals":{"s3:RequestObjectTagKeys":["a"]}}"#, false),
             (r#"{"ForAnyValue:StringEquals":{"s3:RequestObjectTagKeys":["b"]}}"#, true),
-            (r#"{"Bool":{"aws:SecureTransport":"false"}}"#, false),
+            (r#"{"Bool":{"aws:SecureTransport":"false"}}"#, true),
+            (r#"{"Bool":{"aws:SecureTransport":"true"}}"#, false),
         ] {
             let value = serde_json::from_str(text).expect(text);
             let conditions = Condition::read_all(&value).expect(text);

@@ -318,7 +318,7 @@ mod tests {
             ("Allow", r#"{"StringNotEquals":{"aws:SourceVpc":"vpc-1"}}"#, false),
             ("Deny", r#"{"StringEquals":{"aws:SourceVpc":"vpc-1"}}"#, false),
             ("Deny", r#"{"StringNotEquals":{"aws:SourceVpc":"vpc-1"}}"#, true),
-            ("Deny", r#"{"Bool":{"aws:SecureTransport":"false"}}"#, false),
+            ("Deny", r#"{"Bool":{"aws:SecureTransport":"false"}}"#, true),
             ("Deny", r#"{"StringEquals":{"s3:x-amz-acl":"public-read"}}"#, true),
         ] {
             let text = format!(

@@ -11,7 +11,6 @@ use crate::headers::{self, parse_etag};
 use crate::xml::{self, Node, XmlWriter};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::HOST;
 use ringfort_object::{CompleteOptions, CompletePart, GetOptions, ObjectError, PartInfo, PutDone, UploadId};
 
 pub(super) const PARTS_MAX: usize = 10_000;
@@ -177,9 +176,8 @@ impl Summed {
 
 fn result_xml(call: &Call, done: &PutDone) -> String {
     const ROOT: &str = "CompleteMultipartUploadResult";
-    let host = call.parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let mut xml = XmlWriter::root(ROOT, 512);
-    xml.text("Location", &format!("http://{host}{}", call.parts.uri.path()));
+    xml.text("Location", &call.url_of(call.parts.uri.path()));
     xml.text("Bucket", &call.bucket);
     xml.text("Key", &call.key);
     xml.etag(done.etag);

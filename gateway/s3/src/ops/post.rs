@@ -111,9 +111,8 @@ fn file_body(form: Form) -> RequestBody {
 }
 
 fn reply(call: &Call, fields: &Fields, done: &PutDone) -> Reply {
-    let host = call.parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let path = utf8_percent_encode(&call.key, STRICT_PATH);
-    let at = format!("http://{host}{}/{path}", call.parts.uri.path().trim_end_matches('/'));
+    let key = utf8_percent_encode(&call.key, STRICT_PATH);
+    let at = call.url_of(&format!("{}/{key}", call.parts.uri.path().trim_end_matches('/')));
     let redirect = fields.get("success_action_redirect").or_else(|| fields.get("redirect"));
     let mut response = match redirect.and_then(|url| redirection(url, call, done)) {
         Some(response) => response,

@@ -1,6 +1,9 @@
 //! Who may do what, asked over the wire: every request by the owner, by another account and by nobody.
 
 use crate::client::{Answer, Signer, World};
+use bytes::Bytes;
+use http_body_util::Full;
+use ringfort_http::Encrypted;
 
 const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"EFFECT","Principal":PRINCIPAL,
     "Action":"ACTION","Resource":["arn:aws:s3:::box","arn:aws:s3:::box/*"]}]}"#;
@@ -318,4 +321,21 @@ async fn what_users_of_ceph_ask_for() {
     assert_eq!(world.call("GET", "/box?allow-unordered=true", &[], "").await.good().element("Key"), "key");
     let refused = world.call("GET", "/box?allow-unordered=true&delimiter=%2F", &[], "").await;
     assert_eq!(refused.outcome(), (400, "InvalidArgument".to_owned()));
+}
+
+#[tokio::test]
+async fn a_policy_can_ask_for_encryption() {
+    let world = World::new().await;
+    world.call("PUT", "/box/key", &[], "x").await.good();
+    let policy = "{\"Version\": \"2012-10-17\", \"Statement\": [{\"Effect\": \"Allow\", \"Principal\": \"*\", \"Action\": \"s3:GetObject\", \
+         \"Resource\": \"arn:aws:s3:::box/*\", \"Condition\": {\"Bool\": {\"aws:SecureTransport\": \"true\"}}}]}";
+    world.call("PUT", "/box?policy", &[], policy).await.good();
+    for (encrypted, status) in [(false, 403), (true, 200)] {
+        let mut request =
+            http::Request::get("/box/key").header("host", "h").body(Full::new(Bytes::new())).unwrap();
+        if encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
+        assert_eq!(world.gateway.handle(request).await.status(), status, "encrypted: {encrypted}");
+    }
 }

@@ -180,7 +180,7 @@ pub(crate) fn stamp(offset_s: i64) -> String {
 
 /// A gateway over a cluster in memory.
 pub(crate) struct World {
-    gateway: S3Gateway,
+    pub(crate) gateway: S3Gateway,
     pub(crate) store: ObjectStore,
     pub(crate) cluster: Arc<MemoryCluster>,
     pub(crate) tasks: TaskGroup,

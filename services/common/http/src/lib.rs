@@ -25,7 +25,7 @@ mod tls;
 pub use body::{BoxError, Pieces, ReplyBody, RequestBody, boxed};
 pub use form::{Form, FormError, PartHead, header_attributes};
 pub use limits::Limits;
-pub use listener::Listener;
+pub use listener::{Encrypted, Listener};
 pub use outcomes::Outcomes;
 pub use query::query_pairs;
 pub use request_id::RequestId;

@@ -15,7 +15,16 @@ pub trait Listener: Send + 'static {
     /// The next connection, set up to send small answers at once, and the address of who is at its other end, if it
     /// has one.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, Option<SocketAddr>)>> + Send;
+
+    /// Whether its connections are encrypted.
+    fn is_encrypted(&self) -> bool {
+        false
+    }
 }
+
+/// In the extensions of a request that came over an encrypted connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
@@ -34,6 +43,13 @@ impl<A: Listener, B: Listener> Listener for Either<A, B> {
         match self {
             Self::Left(one) => one.accept().await.map(|(stream, peer)| (Either::Left(stream), peer)),
             Self::Right(other) => other.accept().await.map(|(stream, peer)| (Either::Right(stream), peer)),
+        }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Left(one) => one.is_encrypted(),
+            Self::Right(other) => other.is_encrypted(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::connection::{ConnectionState, NotedBody, NotedStream, Phase, RequestGuard};
 use crate::meter::Meter;
 use crate::sweeper::Sweeper;
-use crate::{Limits, Listener, RequestId};
+use crate::{Encrypted, Limits, Listener, RequestId};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Serves `listener` under the name `port` (a metrics label) until [`Self::stop`]: every request reaches `service`
-    /// with a [`RequestId`] in its extensions, and the client's [`SocketAddr`] if it has one.
+    /// with a [`RequestId`] in its extensions, and the client's [`SocketAddr`] if it has one; [`Encrypted`] says that nobody reads along.
     ///
     /// The service's future is dropped when the client goes away, so work that must not be halved runs in a task of its
     /// own.
@@ -99,6 +99,7 @@ impl Server {
         });
 
         let accepting = Arc::clone(&shared);
+        let encrypted = listener.is_encrypted();
         let owner = tasks.clone();
         let stop = tasks.stopping();
         tasks.spawn(async move {
@@ -118,6 +119,9 @@ impl Server {
                         let service = move |mut request: Request<Incoming>| {
                             if let Some(peer) = peer {
                                 request.extensions_mut().insert(peer);
+                            }
+                            if encrypted {
+                                request.extensions_mut().insert(Encrypted);
                             }
                             service(request)
                         };

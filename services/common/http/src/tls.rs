@@ -42,6 +42,10 @@ impl<L: Listener> Listener for TlsListener<L> {
         let (stream, peer) = self.inner.accept().await?;
         Ok((TlsStream::begin(&self.acceptor, stream, self.handshake_max), peer))
     }
+
+    fn is_encrypted(&self) -> bool {
+        true
+    }
 }
 
 /// A port with TLS if there are certificates, else in the clear.

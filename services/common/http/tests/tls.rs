@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use rcgen::CertifiedKey;
-use ringfort_http::{CertificateError, Certificates, Limits, Server, TlsListener};
+use ringfort_http::{CertificateError, Certificates, Encrypted, Limits, Server, TlsListener};
 use ringfort_runtime::TaskGroup;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -61,9 +61,15 @@ async fn start(certificates: &Certificates, tasks: &TaskGroup) -> (Server, Socke
     let port = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = port.local_addr().unwrap();
     let port = TlsListener::new(port, certificates, Duration::from_millis(300));
-    let server = Server::start("test", port, Limits::default(), tasks, |_: Request<Incoming>| async {
-        Response::new(Full::new(Bytes::from_static(b"hello")))
-    });
+    let server =
+        Server::start("test", port, Limits::default(), tasks, |request: Request<Incoming>| async move {
+            let encrypted = request.extensions().get::<Encrypted>().is_some();
+            Response::new(Full::new(Bytes::from_static(if encrypted {
+                b"hello"
+            } else {
+                b"who reads along?"
+            })))
+        });
     (server, address)
 }
 

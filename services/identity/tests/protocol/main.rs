@@ -7,6 +7,7 @@ mod assignments;
 mod bad_input;
 mod cloud;
 mod credentials;
+mod matrix;
 mod passwords;
 mod postgres;
 mod resources;
@@ -36,5 +37,6 @@ scenarios! {
     assignments: roles_reach_where_they_should, assignments_are_listed, implied_roles, nobody_grants_more_than_they_may;
     credentials: ec2_credentials, application_credentials, secrets_are_sealed;
     passwords: old_passwords_are_remembered, a_password_stays_a_while, passwords_expire, operators_need_no_token;
+    matrix: nothing_is_open_to_who_has_no_business_there;
     bad_input: what_is_wrong_is_told, other_projects_are_closed, forged_tokens_are_none;
 }

@@ -11,6 +11,7 @@ mod passwords;
 mod postgres;
 mod resources;
 mod tokens;
+mod trusts;
 
 use cloud::{Cloud, Scenario};
 
@@ -36,5 +37,6 @@ scenarios! {
     assignments: roles_reach_where_they_should, assignments_are_listed, implied_roles, nobody_grants_more_than_they_may;
     credentials: ec2_credentials, application_credentials, secrets_are_sealed;
     passwords: old_passwords_are_remembered, a_password_stays_a_while, passwords_expire, operators_need_no_token;
+    trusts: trusts_lend_roles, trusts_are_listed, trusts_are_used_up_and_expire, trusts_follow_their_trustor, nobody_lends_what_is_not_theirs;
     bad_input: what_is_wrong_is_told, other_projects_are_closed, forged_tokens_are_none;
 }

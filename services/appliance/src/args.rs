@@ -202,6 +202,8 @@ pub(crate) enum AdminAction {
     Grant(GrantArgs),
     /// Seal tokens under a new key from now on; those sealed before stay valid.
     RotateTokenKeys(Target),
+    /// Give the administrator a new password, and write it to DIR/openrc.
+    Openrc(Target),
 }
 
 #[derive(Debug, Subcommand)]

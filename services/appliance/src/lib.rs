@@ -16,6 +16,7 @@ mod exit;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hint;
+mod openrc;
 mod ports;
 mod secrets;
 mod telemetry;

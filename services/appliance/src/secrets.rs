@@ -223,6 +223,14 @@ impl Secrets {
         Ok(secrets)
     }
 
+    /// Remembers another first password of the administrator, for `openrc`. Blocks.
+    pub(crate) fn set_admin_password(&self, password: String) -> Result<(), SecretsError> {
+        let mut secrets = self.identity(false)?;
+        secrets.admin_password.zeroize();
+        secrets.admin_password = password;
+        self.seal_identity(&secrets)
+    }
+
     fn seal_identity(&self, secrets: &IdentitySecrets) -> Result<(), SecretsError> {
         let text = Zeroizing::new(serde_json::to_vec(secrets).expect("secrets are JSON"));
         self.seal("identity.sealed", &text)

@@ -162,6 +162,17 @@ pub(crate) const RULES: &[(&str, &str)] = &[
     ("identity:list_application_credentials", "rule:admin_or_system_reader or rule:owner"),
     ("identity:create_application_credential", "rule:owner"),
     ("identity:delete_application_credential", "rule:admin_required or rule:owner"),
+    // Trusts.
+    ("trustor", "user_id:%(target.trust.trustor_user_id)s"),
+    ("trustee", "user_id:%(target.trust.trustee_user_id)s"),
+    ("identity:create_trust", "rule:trustor"),
+    ("identity:list_trusts", "rule:admin_or_system_reader"),
+    ("identity:list_trusts_for_trustor", "rule:admin_or_system_reader or rule:trustor"),
+    ("identity:list_trusts_for_trustee", "rule:admin_or_system_reader or rule:trustee"),
+    ("identity:get_trust", "rule:admin_or_system_reader or rule:trustor or rule:trustee"),
+    ("identity:list_roles_for_trust", "rule:admin_or_system_reader or rule:trustor or rule:trustee"),
+    ("identity:get_role_for_trust", "rule:admin_or_system_reader or rule:trustor or rule:trustee"),
+    ("identity:delete_trust", "rule:admin_required or rule:trustor"),
     ("identity:get_access_rule", "rule:system_reader or user_id:%(target.user.id)s"),
     ("identity:list_access_rules", "rule:system_reader or user_id:%(target.user.id)s"),
     ("identity:delete_access_rule", "(role:admin and system_scope:all) or user_id:%(target.user.id)s"),
@@ -183,7 +194,7 @@ mod tests {
         for (name, _) in super::RULES.iter().filter(|(name, _)| name.starts_with("identity:")) {
             let is_open = open.iter().any(|prefix| name.starts_with(prefix));
             assert_eq!(policy.allows(name, &member, &json!({})), is_open, "{name} for a member");
-            let owners = ["access_rule", "create_application_credential"];
+            let owners = ["access_rule", "create_application_credential", "create_trust"];
             let for_owners = owners.iter().any(|part| name.contains(part));
             assert_eq!(policy.allows(name, &admin, &json!({})), !for_owners, "{name} for an admin");
         }

@@ -52,12 +52,15 @@ impl Identity {
             return Ok(None);
         };
         let blob: Value = serde_json::from_str(&credentials::open_blob(self, &record)?).unwrap_or_default();
-        let Some(secret_key) = blob["secret"].as_str() else { return Ok(None) };
+        let Some(secret_key) = blob["secret"].as_str().filter(|_| blob["access"] == *access_key) else {
+            return Ok(None);
+        };
         let proof = Proof {
             user_id: text_of(&record, "user_id").to_owned(),
             methods: vec![Method::Ec2],
             parent: None,
             app_credential_id: None,
+            trust: None,
         };
         let scope = Scope::Project(text_of(&record, "project_id").to_owned());
         let payload = self.payload(proof, scope, now_us());

@@ -1,5 +1,6 @@
 //! Times as Keystone writes them: `2026-11-22T07:03:07.000000Z`.
 
+use crate::error::{ApiError, Result};
 use ringfort_core::CivilTime;
 use ringfort_runtime::wall_us;
 
@@ -41,6 +42,17 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
     let padded = format!("{fraction:0<6}");
     let micros = CivilTime::field(padded.get(..6)?.as_bytes())?;
     time.secs()?.checked_mul(1_000_000)?.checked_add(micros)
+}
+
+/// The time in the field `name`, which must lie ahead; `None` if there is none.
+pub(crate) fn not_past(name: &str, text: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
+    let refuse = |reason: &str| ApiError::bad_request(format!("Invalid input for field '{name}': {reason}"));
+    match parse(text) {
+        None => Err(refuse(&format!("'{text}' is not a time"))),
+        Some(us) if us <= now_us() => Err(refuse("it is in the past")),
+        found => Ok(found),
+    }
 }
 
 #[cfg(test)]

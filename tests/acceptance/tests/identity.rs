@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use ringfort_acceptance::{Keys, Server, Tool, until, venv_program};
+use ringfort_test_support::PostgresServer;
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -33,7 +34,19 @@ fn json(server: &Server, args: &[&str]) -> Value {
 /// What an operator does on the first day: log in, look around, make a project, a user and a role.
 #[test]
 fn an_operator_sets_up_a_project() {
-    let mut server = server();
+    set_up_a_project(server());
+}
+
+/// The same with the records in a PostgreSQL database.
+#[test]
+fn an_operator_sets_up_a_project_on_postgresql() {
+    let postgres = PostgresServer::start();
+    let config = format!("[identity]\ndatabase = \"{}\"\n", postgres.database("keystone"));
+    let server = Server::with(&["--devices", "3", "--policy", "replicated:3"]).config(&config);
+    set_up_a_project(server.start().unwrap());
+}
+
+fn set_up_a_project(mut server: Server) {
     let mode = fs::metadata(server.data().join("openrc")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let token = json(&server, &["token", "issue"]);
@@ -218,6 +231,11 @@ fn an_operator_at_the_machine() {
     let token = |server: &Server| try_openstack(server, &ada, &issue).map(|said| said.trim().to_owned());
     let keys = try_openstack(&server, &ada, &["ec2", "credentials", "list", "-f", "value"]).unwrap();
     assert!(keys.contains(access), "{keys}");
+    let secret = said.lines().find_map(|line| line.strip_prefix("AWS_SECRET_ACCESS_KEY=")).unwrap();
+    let first = server.keys().unwrap();
+    let key = Keys { access_key: access.to_owned(), secret_key: secret.to_owned(), ..first };
+    let aws = Tool::new(&venv_program("aws").unwrap()).aws(&key, server.scratch());
+    aws.args(&["--endpoint-url", &key.endpoint, "s3", "mb", "s3://hers"]).run().unwrap();
     try_openstack(&server, &ada, &["container", "create", "own"]).unwrap();
     let listed: Value = serde_json::from_str(&admin(&server, &["user", "list", "--json"]).unwrap()).unwrap();
     assert!(listed.as_array().unwrap().iter().any(|user| user["name"] == "ada"), "{listed}");
@@ -259,5 +277,34 @@ fn an_operator_at_the_machine() {
     admin(&server, &["key", "delete", access, "--user", "ada"]).unwrap();
     assert!(!admin(&server, &["key", "list", "--user", "ada"]).unwrap().contains(access));
     admin(&server, &["user", "delete", "ada"]).unwrap();
+    // Whoever lost the administrator's password gets another.
+    openstack(&server, &["user", "set", "admin", "--password", "forgotten"]);
+    assert!(try_openstack(&server, &[], &issue).is_err());
+    admin(&server, &["openrc"]).unwrap();
+    openstack(&server, &issue);
+    server.kill();
+    server.start().unwrap();
+    openstack(&server, &issue);
     assert!(!admin(&server, &["user", "list"]).unwrap().contains("ada"));
+}
+
+/// A user lends a role to another, who works with it until it is taken back.
+#[test]
+fn trusts_lend_roles() {
+    let server = server();
+    openstack(&server, &["user", "create", "bob", "--password", "pw"]);
+    let lend = ["trust", "create", "--project", "admin", "--role", "member", "--impersonate", "admin", "bob"];
+    let trust = json(&server, &lend)["id"].as_str().unwrap().to_owned();
+    let bob = [("OS_USERNAME", "bob"), ("OS_PASSWORD", "pw"), ("OS_PROJECT_NAME", "")];
+    let with = [bob.as_slice(), &[("OS_TRUST_ID", trust.as_str())]].concat();
+    assert!(try_openstack(&server, &bob, &["container", "list"]).is_err(), "he has no role of his own");
+    try_openstack(&server, &with, &["container", "create", "lent"]).unwrap();
+    assert!(openstack(&server, &["container", "list", "-f", "value"]).contains("lent"));
+    let refused = format!("{:#}", try_openstack(&server, &with, &["user", "list"]).unwrap_err());
+    assert!(refused.contains("403"), "no more than was lent: {refused}");
+    assert_eq!(json(&server, &["trust", "show", &trust])["is_impersonation"], true);
+    assert!(openstack(&server, &["trust", "list", "-f", "value"]).contains(&trust));
+    openstack(&server, &["trust", "delete", &trust]);
+    let refused = format!("{:#}", try_openstack(&server, &with, &["container", "list"]).unwrap_err());
+    assert!(refused.contains("401"), "{refused}");
 }

@@ -2,6 +2,8 @@
 
 mod body;
 mod damage;
+mod postgres;
 
 pub use body::PolledBody;
 pub use damage::damaged;
+pub use postgres::PostgresServer;

@@ -135,6 +135,10 @@ impl Inner {
                 let rotated = running.identity.rotate(&self.tasks).await;
                 rotated.map_err(|(status, reason)| Refusal::Identity(status, reason))
             }
+            (&Method::POST, ["v1", "openrc"]) => {
+                let renewed = running.identity.renew_openrc(&self.tasks).await;
+                renewed.map_err(|(status, reason)| Refusal::Identity(status, reason))
+            }
             (_, ["v1", "identity", ..]) => identity_call(running, request).await,
             _ => Err(Refusal::NoRoute),
         }

@@ -2,7 +2,7 @@
 
 use super::show;
 use crate::admin::AdminClient;
-use crate::args::{AdminAction, AdminArgs, KeyAction, ProjectAction, UserAction};
+use crate::args::{AdminAction, AdminArgs, KeyAction, ProjectAction, Target, UserAction};
 use crate::secrets::draw_password;
 use anyhow::{Context, bail};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -66,12 +66,19 @@ pub(crate) async fn run(args: &AdminArgs) -> anyhow::Result<()> {
             }
             Ok(())
         }
+        AdminAction::Openrc(target) => openrc(target).await,
         AdminAction::RotateTokenKeys(target) => {
             let count: usize = AdminClient::new(&target.data).post("/v1/identity-keys/rotate", &()).await?;
             say!("Tokens are sealed under a new key; {count} key(s) open them.");
             Ok(())
         }
     }
+}
+
+async fn openrc(target: &Target) -> anyhow::Result<()> {
+    let path: String = AdminClient::new(&target.data).post("/v1/openrc", &()).await?;
+    say!("The administrator has a new password, which stands in {path}.");
+    Ok(())
 }
 
 async fn user(action: &UserAction) -> anyhow::Result<()> {

@@ -1,19 +1,15 @@
-//! The identity port: its database, its secrets, the catalogue of what this process serves, and the file with which the
-//! administrator's tools log in.
+//! The identity port: its database, its secrets, and the catalogue of what this process serves.
 
 use crate::config::Settings;
+use crate::openrc::{OpenRc, region};
 use crate::ports::Service;
-use crate::secrets::{IdentitySecrets, SecretsError, write_private};
-use crate::words;
+use crate::secrets::IdentitySecrets;
 use anyhow::Context;
 use ringfort_db::Db;
 use ringfort_identity::{FirstAdmin, Identity, IdentityConfig, ServedAt, TokenKeys};
 use ringfort_runtime::TaskGroup;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use zeroize::Zeroizing;
-
-const REGION_DEFAULT: &str = "RegionOne";
 
 /// The folder of the database. Its presence says that the secrets were drawn.
 pub(super) fn folder(data_dir: &Path) -> PathBuf {
@@ -51,10 +47,6 @@ fn config(settings: &Settings) -> anyhow::Result<IdentityConfig> {
     })
 }
 
-fn region(settings: &Settings) -> String {
-    settings.identity.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned())
-}
-
 /// What the service is made of besides the settings.
 pub(super) struct Parts<'a> {
     pub(super) secrets: &'a IdentitySecrets,
@@ -88,30 +80,6 @@ pub(super) async fn open(
         password: parts.secrets.admin_password.clone(),
     };
     let identity = Identity::open(db, parts.token_keys.clone(), &admin, config(settings)?, tasks).await?;
-    write_openrc(settings, data_dir, parts.secrets)?;
+    OpenRc::new(settings, data_dir).write(&parts.secrets.admin_password)?;
     Ok(identity)
-}
-
-/// The file that the administrator's shell sources: `. DIR/openrc`.
-fn write_openrc(settings: &Settings, data_dir: &Path, secrets: &IdentitySecrets) -> Result<(), SecretsError> {
-    let mut text = Zeroizing::new(String::new());
-    let url = format!("{}/v3", settings.url(Service::Identity));
-    for (name, value) in [
-        ("OS_AUTH_URL", url.as_str()),
-        ("OS_IDENTITY_API_VERSION", "3"),
-        ("OS_AUTH_TYPE", "password"),
-        ("OS_USERNAME", "admin"),
-        ("OS_PASSWORD", &secrets.admin_password),
-        ("OS_USER_DOMAIN_NAME", "Default"),
-        ("OS_PROJECT_NAME", "admin"),
-        ("OS_PROJECT_DOMAIN_NAME", "Default"),
-        ("OS_REGION_NAME", &region(settings)),
-        ("OS_INTERFACE", "public"),
-    ] {
-        text.push_str(&format!("export {name}={value}\n"));
-    }
-    if let Some(ca) = settings.tls.as_ref().and_then(|tls| tls.ca.as_deref()) {
-        text.push_str(&format!("export OS_CACERT={}\n", words::quoted(ca)));
-    }
-    write_private(data_dir.join("openrc"), text.as_bytes())
 }

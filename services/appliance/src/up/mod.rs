@@ -22,6 +22,7 @@ use crate::admin::{self, AdminService, Endpoint, IdentityAdmin, Running};
 use crate::args::UpArgs;
 use crate::config::{ConfigFile, DeviceSection, Faults, Settings};
 use crate::data_dir::DataDir;
+use crate::openrc::OpenRc;
 use crate::ports::Service;
 use crate::secrets::{AccessKey, IdentitySecrets, Secrets};
 use crate::telemetry;
@@ -181,6 +182,7 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
     let key = keys.first().context("the list of access keys is empty")?;
     let url = settings.url(Service::S3);
     key.write_env(data_dir.path(), &url, settings.tls.as_ref().and_then(|tls| tls.ca.as_deref()))?;
+    let openrc = OpenRc::new(&settings, data_dir.path());
     let token_keys = TokenKeys::new(&identity.token_keys(), &identity.secret_key());
     let parts = identity::Parts { secrets: &identity, token_keys: &token_keys, project_id: &key.account };
     let identity = identity::open(&settings, data_dir.path(), &parts, &tasks).await?;
@@ -219,7 +221,7 @@ async fn serve(start: Start, metrics: PrometheusHandle) -> anyhow::Result<()> {
         .into();
     service.set_running(Running::new(
         storage.node.clone(),
-        IdentityAdmin::new(identity.clone(), token_keys, secrets),
+        IdentityAdmin::new(identity.clone(), token_keys, secrets, openrc),
         devices,
         endpoints.clone(),
         settings.reserve_bytes,

@@ -1,10 +1,11 @@
 //! The two engines behind one face.
 
+use crate::replay::Replayed;
 use crate::value::{for_postgres, for_sqlite};
 use crate::{DbError, Row, Value};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, PgPool, Sqlite, SqlitePool};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub struct Transaction(Open);
 #[derive(Debug)]
 enum Open {
     Sqlite(sqlx::Transaction<'static, Sqlite>),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Replayed),
 }
 
 impl Db {
@@ -97,16 +98,14 @@ impl Db {
     }
 
     /// Begins a transaction. On SQLite there is one writer at a time, so what it reads stays true until it commits; on
-    /// PostgreSQL it is serializable, to the same end.
+    /// PostgreSQL it is serializable, to the same end, and run again when it met another and still reads the same.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn begin(&self) -> Result<Transaction, DbError> {
         Ok(Transaction(match &self.0 {
             Engine::Sqlite { writes, .. } => Open::Sqlite(writes.begin_with("BEGIN IMMEDIATE").await?),
-            Engine::Postgres(pool) => {
-                Open::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL SERIALIZABLE").await?)
-            }
+            Engine::Postgres(pool) => Open::Postgres(Replayed::begin(pool).await?),
         }))
     }
 
@@ -133,10 +132,7 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), for_sqlite(values)?);
                 rows_of_sqlite(&query.fetch_all(&mut **open).await?)
             }
-            Open::Postgres(open) => {
-                let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), for_postgres(values)?);
-                rows_of_postgres(&query.fetch_all(&mut **open).await?)
-            }
+            Open::Postgres(open) => open.fetch(sql, values).await,
         }
     }
 
@@ -150,10 +146,7 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), for_sqlite(values)?);
                 query.execute(&mut **open).await?.rows_affected()
             }
-            Open::Postgres(open) => {
-                let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), for_postgres(values)?);
-                query.execute(&mut **open).await?.rows_affected()
-            }
+            Open::Postgres(open) => open.execute(sql, values).await?,
         })
     }
 
@@ -172,7 +165,7 @@ impl Transaction {
     /// Keeps other processes from changing tables meanwhile. SQLite's writer is alone anyway.
     pub(crate) async fn lock_schema(&mut self) -> Result<(), DbError> {
         if let Open::Postgres(open) = &mut self.0 {
-            sqlx::query("SELECT pg_advisory_xact_lock(7242017)").execute(&mut **open).await?;
+            open.execute("SELECT pg_advisory_xact_lock(7242017)", &[]).await?;
         }
         Ok(())
     }

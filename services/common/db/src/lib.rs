@@ -7,6 +7,7 @@
 mod database;
 mod error;
 mod migrate;
+mod replay;
 mod value;
 
 pub use database::{Db, Transaction};

@@ -93,7 +93,7 @@ async fn by_password(service: &Identity, content: &Record) -> Result<Proof> {
     let user = user_in(service, claim).await?;
     check_password(service, user.as_ref(), password, Expired::Refused).await?;
     let user_id = user.map(|user| text_of(&user, "id").to_owned()).ok_or_else(ApiError::unauthorized)?;
-    Ok(Proof { user_id, methods: vec![Method::Password], parent: None, app_credential_id: None })
+    Ok(Proof { user_id, methods: vec![Method::Password], parent: None, app_credential_id: None, trust: None })
 }
 
 /// What becomes of a password that has expired.
@@ -143,15 +143,16 @@ async fn by_token(service: &Identity, content: &Record) -> Result<Proof> {
     // A token that is none is not found, as in Keystone; in `X-Auth-Token` it would be nobody's.
     let found = service.validate(token).await?;
     let caller = found.ok_or_else(|| ApiError::missing("Could not find token."))?;
-    // It would outgrow the roles that the credential lends.
-    if caller.app_credential.is_some() {
-        return Err(ApiError::forbidden("rescope a token of an application credential"));
+    // It would outgrow the roles that are lent.
+    if caller.is_delegated() {
+        return Err(ApiError::forbidden("rescope a token of an application credential or a trust"));
     }
     Ok(Proof {
         user_id: caller.user_id().to_owned(),
         methods: vec![Method::Token],
         parent: Some(caller.payload),
         app_credential_id: None,
+        trust: None,
     })
 }
 
@@ -178,6 +179,7 @@ async fn by_app_credential(service: &Identity, content: &Record) -> Result<(Proo
         methods: vec![Method::AppCredential],
         parent: None,
         app_credential_id: Some(text_of(&credential, "id").to_owned()),
+        trust: None,
     };
     Ok((proof, Scope::Project(text_of(&credential, "project_id").to_owned())))
 }

@@ -5,5 +5,5 @@ mod scope;
 mod signature;
 
 pub(crate) use methods::{Expired, check_password, prove};
-pub(crate) use scope::wanted_scope;
+pub(crate) use scope::{wanted_scope, wanted_trust};
 pub(crate) use signature::{signs_request, signs_text};

@@ -3,8 +3,8 @@
 use super::methods::domain_in;
 use crate::error::{ApiError, Result};
 use crate::service::Identity;
-use crate::store::{PROJECTS, Record, Target, USERS, text_of};
-use crate::token::Scope;
+use crate::store::{PROJECTS, Record, TRUSTS, Target, USERS, text_of};
+use crate::token::{Scope, is_current};
 use serde_json::Value;
 
 /// The scope in `scope`; without one the user's default project, if it has a role there, or none at all.
@@ -55,4 +55,32 @@ async fn find_project(service: &Identity, project: &Record) -> Result<Option<Str
         }
         _ => Err(ApiError::bad_request("Invalid input for field 'project': it has no id and no name")),
     }
+}
+
+/// The trust that `scope` names, and what it is for, if it does and the user `user_id` may use it.
+pub(crate) async fn wanted_trust(
+    service: &Identity,
+    scope: Option<&Value>,
+    user_id: &str,
+) -> Result<Option<(Record, Scope)>> {
+    let Some(Value::Object(scope)) = scope else { return Ok(None) };
+    let Some(trust) = scope.get("OS-TRUST:trust") else { return Ok(None) };
+    if scope.len() > 1 {
+        return Err(ApiError::bad_request(
+            "A token has one scope: a project, a domain, the system or a trust.",
+        ));
+    }
+    let id = trust["id"].as_str();
+    let id =
+        id.ok_or_else(|| ApiError::bad_request("Invalid input for field 'OS-TRUST:trust': it has no id"))?;
+    let found = service.inner.store.find(&TRUSTS, id).await?.filter(is_current);
+    let trust = found.ok_or_else(ApiError::unauthorized)?;
+    if text_of(&trust, "trustee_user_id") != user_id {
+        return Err(ApiError::denied("User is not a trustee."));
+    }
+    let scope = match text_of(&trust, "project_id") {
+        "" => Scope::Unscoped,
+        project_id => Scope::Project(project_id.to_owned()),
+    };
+    Ok(Some((trust, scope)))
 }

@@ -9,6 +9,8 @@ use serde_json::Value;
 pub(crate) enum Is {
     /// A text of 1 to 255 characters.
     Name,
+    /// A text of 1 to 64 characters.
+    ShortName,
     /// A text.
     Text,
     /// A text, or null.
@@ -42,22 +44,25 @@ fn check(name: &str, value: &Value, is: Is) -> Result<()> {
         |reason: String| Err(ApiError::bad_request(format!("Invalid input for field '{name}': {reason}")));
     let wrong = |kind: &str| refuse(format!("{} is not of type '{kind}'", python(value)));
     match (is, value) {
-        (Is::Name, Value::String(text)) if text.trim().is_empty() => {
+        (Is::Name | Is::ShortName, Value::String(text)) if text.trim().is_empty() => {
             refuse(format!("{} is too short", python(value)))
         }
         (Is::Name, Value::String(text)) if text.chars().count() > 255 => {
             refuse(format!("{} is too long", python(value)))
         }
-        (Is::Name | Is::Text | Is::OptText, Value::String(text)) if text.contains('\0') => {
+        (Is::ShortName, Value::String(text)) if text.chars().count() > 64 => {
+            refuse(format!("{} is too long", python(value)))
+        }
+        (Is::Name | Is::ShortName | Is::Text | Is::OptText, Value::String(text)) if text.contains('\0') => {
             refuse("it contains a zero character".to_owned())
         }
-        (Is::Name | Is::Text | Is::OptText, Value::String(_))
+        (Is::Name | Is::ShortName | Is::Text | Is::OptText, Value::String(_))
         | (Is::OptText, Value::Null)
         | (Is::Flag, Value::Bool(_))
         | (Is::Object, Value::Object(_))
         | (Is::List, Value::Array(_)) => Ok(()),
         (Is::Tags, Value::Array(tags)) => check_tags(name, tags),
-        (Is::Name | Is::Text, _) => wrong("string"),
+        (Is::Name | Is::ShortName | Is::Text, _) => wrong("string"),
         (Is::OptText, _) => wrong("string', 'null"),
         (Is::Flag, _) => wrong("boolean"),
         (Is::Object, _) => wrong("object"),

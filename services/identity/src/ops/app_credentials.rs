@@ -1,11 +1,11 @@
 //! `/v3/users/{id}/application_credentials`: passwords for programs, which lend some of their owner's roles on one project; and
 //! `/v3/users/{id}/access_rules`, which say what such a program may call.
 
-use super::{no_method, users};
+use super::{no_method, roles, users};
 use crate::error::{ApiError, Result};
 use crate::http::{Answer, Call, Is, Verb, check_fields, collection, list_of, shown};
 use crate::store::{ACCESS_RULES, APP_CREDENTIALS, ROLES, Record, flag_of, new_id, text_of};
-use crate::time::{self, now_us};
+use crate::time;
 use crate::token::Caller;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -118,6 +118,9 @@ async fn visible(call: &mut Call, user_id: &str, id: &str, action: &str) -> Resu
 /// A program whose credential is restricted makes no others.
 async fn refuse_restricted(call: &mut Call) -> Result<()> {
     let caller = call.caller().await?;
+    if caller.trust.is_some() {
+        return Err(ApiError::forbidden("manage application credentials by a token of a trust"));
+    }
     match &caller.app_credential {
         Some(credential) if !flag_of(credential, "unrestricted") => Err(ApiError::forbidden(
             "Using method 'application_credential' is not allowed for managing additional application credentials",
@@ -144,19 +147,7 @@ async fn create(call: &mut Call, user_id: &str) -> Result<Answer> {
     check_fields(&asked, FIELDS, &["name"])?;
     let project_id =
         caller.project_id().ok_or_else(|| ApiError::bad_request("The token is not scoped to a project."))?;
-    let expires_us = match asked.get("expires_at").and_then(Value::as_str) {
-        None => None,
-        Some(text) => {
-            let us = time::parse(text);
-            let us = us.ok_or_else(|| {
-                ApiError::bad_request(format!("Invalid input for field 'expires_at': '{text}'"))
-            })?;
-            if us <= now_us() {
-                return Err(ApiError::bad_request("Invalid input for field 'expires_at': it is in the past"));
-            }
-            Some(us)
-        }
-    };
+    let expires_us = time::not_past("expires_at", asked.get("expires_at").and_then(Value::as_str))?;
     let roles = lent_roles(call, &caller, asked.get("roles")).await?;
     let secret = match asked.remove("secret") {
         Some(Value::String(secret)) if !secret.is_empty() => secret,
@@ -195,22 +186,8 @@ async fn create(call: &mut Call, user_id: &str) -> Result<Answer> {
 async fn lent_roles(call: &Call, caller: &Caller, asked: Option<&Value>) -> Result<BTreeSet<String>> {
     let asked = asked.and_then(Value::as_array).filter(|asked| !asked.is_empty());
     let Some(asked) = asked else { return Ok(caller.role_ids()) };
-    let mut roles = BTreeSet::new();
-    for role in asked {
-        let found = match (role["id"].as_str(), role["name"].as_str()) {
-            (Some(id), _) => call.service.inner.store.find(&ROLES, id).await?,
-            (None, Some(name)) => {
-                let filters = [("name", Value::from(name)), ("domain_id", Value::Null)];
-                call.service.inner.store.list(&ROLES, &filters).await?.into_iter().next()
-            }
-            (None, None) => {
-                return Err(ApiError::bad_request("Invalid input for field 'roles': no id and no name"));
-            }
-        };
-        let found = found.ok_or_else(|| ApiError::not_found("role", &role.to_string()))?;
-        roles.insert(text_of(&found, "id").to_owned());
-    }
-    let roles = call.service.inner.store.with_implied(roles).await?;
+    let store = &call.service.inner.store;
+    let roles = store.with_implied(roles::ids_of(store, asked).await?).await?;
     if roles.is_subset(&caller.role_ids()) {
         return Ok(roles);
     }

@@ -3,7 +3,7 @@
 use super::no_method;
 use crate::error::{ApiError, Result};
 use crate::http::{Answer, Call, Is, Verb, check_fields, collection, list_of, shown};
-use crate::store::{ENDPOINTS, REGIONS, Record, SERVICES, Table, new_id};
+use crate::store::{ENDPOINTS, REGIONS, Record, SERVICES, Store, Table, new_id};
 use serde_json::{Value, json};
 
 /// One of the three, for what they have in common.
@@ -107,10 +107,13 @@ fn show_one(call: &Call, kind: &Kind, mut record: Record) -> Value {
 async fn check(call: &Call, kind: &Kind, record: &mut Record) -> Result<()> {
     let store = &call.service.inner.store;
     if kind.table.noun == "endpoint" {
-        // The old name of the same thing.
+        // The old name of the same thing, by which a region is made if it is not there, as in Keystone.
         if let Some(region) = record.remove("region")
             && record.get("region_id").is_none_or(Value::is_null)
         {
+            if let Some(id) = region.as_str() {
+                ensure_region(store, id).await?;
+            }
             record.insert("region_id".to_owned(), region);
         }
         if let Some(interface) = record.get("interface").and_then(Value::as_str)
@@ -135,6 +138,23 @@ async fn check(call: &Call, kind: &Kind, record: &mut Record) -> Result<()> {
             });
         }
     }
+    Ok(())
+}
+
+async fn ensure_region(store: &Store, id: &str) -> Result<()> {
+    if id.is_empty() || id.chars().count() > 255 {
+        return Err(ApiError::bad_request("Invalid input for field 'region'"));
+    }
+    if store.find(&REGIONS, id).await?.is_some() {
+        return Ok(());
+    }
+    let mut record = Record::new();
+    for (name, value) in [("id", id.into()), ("description", "".into()), ("parent_region_id", Value::Null)] {
+        record.insert(name.to_owned(), value);
+    }
+    let mut transaction = store.begin().await?;
+    REGIONS.insert(&mut transaction, &record).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

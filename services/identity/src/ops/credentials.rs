@@ -61,12 +61,12 @@ pub(crate) async fn serve_ec2(call: &mut Call, user_id: &str, rest: &[&str]) -> 
     }
 }
 
-/// A token got with an application credential makes and reads no credentials: they would outlive and outgrow it.
+/// A token got with an application credential or a trust makes and reads no credentials: they would outlive and outgrow it.
 async fn refuse_lent(call: &mut Call) -> Result<()> {
-    match call.caller().await?.app_credential {
-        Some(_) => Err(ApiError::forbidden("Delegated tokens cannot access credentials directly")),
-        None => Ok(()),
+    if call.caller().await?.is_delegated() {
+        return Err(ApiError::forbidden("Delegated tokens cannot access credentials directly"));
     }
+    Ok(())
 }
 
 /// The secret part of a credential.
@@ -193,8 +193,9 @@ async fn update(call: &mut Call, id: &str) -> Result<Answer> {
     record.extend(changes);
     // It may be given away only to whom the caller could have made it for.
     call.enforce_on("update_credential", "credential", Some(&record)).await?;
-    if text_of(&record, "type").eq_ignore_ascii_case("ec2") && id_of(&access_in(&record)?) != id {
-        return Err(ApiError::bad_request("The access key of an EC2 credential cannot be changed."));
+    // Its id stays, so that a key whose access was changed here is found by nobody.
+    if text_of(&record, "type").eq_ignore_ascii_case("ec2") {
+        access_in(&record)?;
     }
     record.remove("links");
     seal_blob(call, &mut record);

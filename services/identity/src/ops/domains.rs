@@ -5,13 +5,13 @@ use crate::error::{ApiError, Result};
 use crate::http::{Answer, Call, Is, Verb, check_fields, collection, list_of, shown};
 use crate::ops::projects::set_defaults;
 use crate::store::{
-    DEFAULT_DOMAIN, GROUPS, PROJECTS, ROLES, Record, Revoked, Store, Target, USERS, flag_of, new_id,
+    DEFAULT_DOMAIN, GROUPS, PROJECTS, ROLES, Record, Revoked, Store, Target, USERS, flag_of, new_id, text_of,
 };
 use crate::time::now_us;
 use serde_json::{Value, json};
 
 const FIELDS: &[(&str, Is)] = &[
-    ("name", Is::Name),
+    ("name", Is::ShortName),
     ("enabled", Is::Flag),
     ("description", Is::OptText),
     ("tags", Is::Tags),
@@ -117,16 +117,21 @@ async fn update(call: &mut Call, id: &str) -> Result<Answer> {
 async fn delete(call: &mut Call, id: &str) -> Result<Answer> {
     call.enforce("delete_domain", json!({})).await?;
     let store = call.service.inner.store.clone();
-    let record = get(&store, id).await?;
+    remove(&store, &get(&store, id).await?).await
+}
+
+/// Removes a domain that is disabled, and all that is in it.
+pub(crate) async fn remove(store: &Store, record: &Record) -> Result<Answer> {
+    let id = text_of(record, "id");
     if id == DEFAULT_DOMAIN {
         return Err(ApiError::denied("The default domain cannot be deleted."));
     }
-    if flag_of(&record, "enabled") {
+    if flag_of(record, "enabled") {
         return Err(ApiError::denied("Cannot delete a domain that is enabled, please disable it first."));
     }
     let mut transaction = store.begin().await?;
     // Deepest first: nothing is left whose parent is gone.
-    let inside = crate::ops::projects::below(&store, id).await?;
+    let inside = crate::ops::projects::below(store, id).await?;
     for project_id in inside.iter().rev() {
         Store::forget_target(&mut transaction, &Target::project(project_id)).await?;
         PROJECTS.delete(&mut transaction, project_id).await?;

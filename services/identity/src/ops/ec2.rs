@@ -46,6 +46,7 @@ async fn serve(call: &mut Call, action: &str, signed: fn(&str, &Value) -> bool) 
         methods: vec![Method::Ec2],
         parent: None,
         app_credential_id: None,
+        trust: None,
     };
     let scope = caller.project_id().map_or(Scope::Unscoped, |id| Scope::Project(id.to_owned()));
     let (token, caller) = call.service.issue(proof, scope).await?;

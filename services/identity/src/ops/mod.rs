@@ -12,6 +12,7 @@ mod passwords;
 mod projects;
 mod roles;
 mod tokens;
+mod trusts;
 mod users;
 mod versions;
 
@@ -39,6 +40,7 @@ pub(crate) async fn route(call: &mut Call) -> Result<Answer> {
         ("role_assignments", []) => grants::list_assignments(call).await,
         ("system", rest) => grants::serve_system(call, rest).await,
         ("OS-INHERIT", rest) => grants::serve_inherited(call, rest).await,
+        ("OS-TRUST", rest) => trusts::serve(call, rest).await,
         ("credentials", rest) => credentials::serve(call, rest).await,
         ("ec2tokens", []) => ec2::ec2_tokens(call).await,
         ("s3tokens", []) => ec2::s3_tokens(call).await,

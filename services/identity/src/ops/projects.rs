@@ -13,7 +13,7 @@ const DEPTH_MAX: usize = 5;
 const TAGS_MAX: usize = 80;
 
 const FIELDS: &[(&str, Is)] = &[
-    ("name", Is::Name),
+    ("name", Is::ShortName),
     ("enabled", Is::Flag),
     ("description", Is::OptText),
     ("domain_id", Is::OptText),
@@ -273,7 +273,7 @@ async fn delete(call: &mut Call, id: &str) -> Result<Answer> {
     let record = visible(call, id, "delete_project").await?;
     let store = call.service.inner.store.clone();
     if flag_of(&record, "is_domain") {
-        return Err(ApiError::denied("A project acting as a domain is deleted as a domain."));
+        return crate::ops::domains::remove(&store, &record).await;
     }
     if !below(&store, id).await?.is_empty() {
         return Err(ApiError::denied(format!(

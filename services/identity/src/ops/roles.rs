@@ -5,7 +5,7 @@ use crate::error::{ApiError, Result};
 use crate::http::{Answer, Call, Is, Verb, check_fields, collection, list_of, shown};
 use crate::store::{ROLES, Record, Store, new_id, text_of};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const FIELDS: &[(&str, Is)] =
     &[("name", Is::Name), ("description", Is::OptText), ("domain_id", Is::OptText), ("options", Is::Object)];
@@ -134,7 +134,9 @@ async fn one_implied(call: &mut Call, id: &str, implied_id: &str, verb: Verb) ->
         Verb::Get => Ok(Answer::ok(body)),
         Verb::Put => {
             // To imply an administrator would make one of everybody who has the role.
-            if text_of(&implied, "name") == "admin" {
+            // And a domain's roles are not for other domains' users to get by one that all share.
+            let into_domain = prior["domain_id"].is_null() && !implied["domain_id"].is_null();
+            if text_of(&implied, "name") == "admin" || into_domain {
                 return Err(ApiError::denied(format!("{implied_id} cannot be an implied role.")));
             }
             let mut transaction = store.begin().await?;
@@ -179,4 +181,24 @@ pub(crate) async fn inferences(call: &mut Call) -> Result<Answer> {
 pub(crate) async fn by_id(store: &Store) -> Result<BTreeMap<String, Record>> {
     let roles = store.list(&ROLES, &[]).await?;
     Ok(roles.into_iter().map(|role| (text_of(&role, "id").to_owned(), role)).collect())
+}
+
+/// The ids of the roles that a client names, each by its id or by its name.
+pub(crate) async fn ids_of(store: &Store, named: &[Value]) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    for role in named {
+        let found = match (role["id"].as_str(), role["name"].as_str()) {
+            (Some(id), _) => store.find(&ROLES, id).await?,
+            (None, Some(name)) => {
+                let filters = [("name", Value::from(name)), ("domain_id", Value::Null)];
+                store.list(&ROLES, &filters).await?.into_iter().next()
+            }
+            (None, None) => {
+                return Err(ApiError::bad_request("Invalid input for field 'roles': no id and no name"));
+            }
+        };
+        let found = found.ok_or_else(|| ApiError::not_found("role", &role.to_string()))?;
+        ids.insert(text_of(&found, "id").to_owned());
+    }
+    Ok(ids)
 }

@@ -1,7 +1,7 @@
 //! `/v3/auth/tokens`: get one, look at one, end one.
 
 use super::no_method;
-use crate::auth::{prove, wanted_scope};
+use crate::auth::{prove, wanted_scope, wanted_trust};
 use crate::error::{ApiError, Result};
 use crate::http::{Answer, Call, Verb};
 use crate::store::{Revoked, Store};
@@ -32,14 +32,20 @@ async fn create(call: &mut Call) -> Result<Answer> {
         return Err(ApiError::bad_request("'identity' is a required property"));
     };
     let service = call.service.clone();
-    let (proof, bound) = prove(&service, identity).await?;
+    let (mut proof, bound) = prove(&service, identity).await?;
     let scope = match bound {
         // An application credential is for one project, and for nothing else.
         Some(_) if auth.get("scope").is_some_and(|scope| !scope.is_null()) => {
             return Err(ApiError::unauthorized());
         }
         Some(scope) => scope,
-        None => wanted_scope(&service, auth.get("scope"), &proof.user_id).await?,
+        None => match wanted_trust(&service, auth.get("scope"), &proof.user_id).await? {
+            Some((trust, scope)) => {
+                proof.trust = Some(trust);
+                scope
+            }
+            None => wanted_scope(&service, auth.get("scope"), &proof.user_id).await?,
+        },
     };
     let (token, caller) = service.issue(proof, scope).await?;
     let document = service.document(&caller, shown(call)).await?;

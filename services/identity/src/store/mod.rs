@@ -15,7 +15,8 @@ pub(crate) use bootstrap::{DEFAULT_DOMAIN, Seed, SeedService};
 pub(crate) use records::{LIST_MAX, Record, Table, flag_of, text_of};
 pub(crate) use revocations::Revoked;
 pub(crate) use tables::{
-    ACCESS_RULES, APP_CREDENTIALS, CREDENTIALS, ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, SERVICES, USERS,
+    ACCESS_RULES, APP_CREDENTIALS, CREDENTIALS, ENDPOINTS, GROUPS, PROJECTS, REGIONS, ROLES, SERVICES,
+    TRUSTS, USERS,
 };
 pub(crate) use users::NewPassword;
 
@@ -23,9 +24,10 @@ use crate::error::{ApiError, Result};
 use rand::Rng;
 use ringfort_db::{Db, DbError, Migration, Transaction};
 
-const STEPS: [Migration; 2] = [
+const STEPS: [Migration; 3] = [
     Migration { version: 1, sql: include_str!("schema.sql") },
     Migration { version: 2, sql: include_str!("schema-2.sql") },
+    Migration { version: 3, sql: include_str!("schema-3.sql") },
 ];
 
 /// The tables of the identity service. A cheap clone.

@@ -106,3 +106,19 @@ pub(crate) const APP_CREDENTIALS: Table = Table {
     ],
     has_extra: false,
 };
+
+pub(crate) const TRUSTS: Table = Table {
+    name: "trusts",
+    noun: "trust",
+    columns: &[
+        ("id", Text),
+        ("trustor_user_id", Text),
+        ("trustee_user_id", Text),
+        ("project_id", Text),
+        ("impersonation", Flag),
+        ("expires_us", Int),
+        ("remaining_uses", Int),
+        ("roles", Json),
+    ],
+    has_extra: false,
+};

@@ -64,6 +64,11 @@ impl Identity {
             }
             token.insert("application_credential".to_owned(), lent);
         }
+        if let Some(trust) = &caller.trust {
+            let lent = json!({"id": trust["id"], "impersonation": trust["impersonation"],
+                "trustor_user": {"id": trust["trustor_user_id"]}, "trustee_user": {"id": trust["trustee_user_id"]}});
+            token.insert("OS-TRUST:trust".to_owned(), lent);
+        }
         Ok(json!({"token": token}))
     }
 

@@ -93,6 +93,7 @@ mod tests {
             audit_id: AuditId::generate(),
             chain_id: None,
             app_credential_id: None,
+            trust_id: None,
         };
         let token = keys.seal(payload.clone());
         keys.replace(&[[2; 32], [1; 32]]);

@@ -62,11 +62,16 @@ pub(crate) struct Payload {
     pub(crate) chain_id: Option<AuditId>,
     /// The application credential it was got with, which bounds its roles.
     pub(crate) app_credential_id: Option<String>,
+    /// The trust it was got with; `user_id` is then the trustee's.
+    #[serde(skip)]
+    pub(crate) trust_id: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 enum Versioned {
     V1(Payload),
+    /// With the id of a trust.
+    V2(Payload, String),
 }
 
 impl Payload {
@@ -81,16 +86,22 @@ impl Payload {
             audit_id: AuditId([0; 16]),
             chain_id: None,
             app_credential_id: None,
+            trust_id: None,
         }
     }
 
-    pub(crate) fn encode(self) -> Vec<u8> {
-        postcard::to_stdvec(&Versioned::V1(self)).expect("a payload is plain data")
+    pub(crate) fn encode(mut self) -> Vec<u8> {
+        let versioned = match self.trust_id.take() {
+            None => Versioned::V1(self),
+            Some(trust_id) => Versioned::V2(self, trust_id),
+        };
+        postcard::to_stdvec(&versioned).expect("a payload is plain data")
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         match postcard::take_from_bytes(bytes) {
             Ok((Versioned::V1(payload), [])) => Some(payload),
+            Ok((Versioned::V2(payload, trust_id), [])) => Some(Self { trust_id: Some(trust_id), ..payload }),
             _ => None,
         }
     }
@@ -115,6 +126,7 @@ mod tests {
             audit_id: AuditId([1; 16]),
             chain_id: Some(AuditId([2; 16])),
             app_credential_id: None,
+            trust_id: None,
         }
     }
 
@@ -127,6 +139,8 @@ mod tests {
 
     #[test]
     fn only_whole_payloads_are_read() {
+        let lent = Payload { trust_id: Some("t".to_owned()), ..payload() };
+        assert_eq!(Payload::decode(&lent.clone().encode()), Some(lent));
         let bytes = payload().encode();
         assert_eq!(Payload::decode(&bytes), Some(payload()));
         for at in 0..bytes.len() {

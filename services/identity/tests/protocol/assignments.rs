@@ -103,6 +103,19 @@ pub(crate) async fn implied_roles(cloud: Cloud) {
         *second
     );
     cloud.done("DELETE", &path, &admin).await;
+    // A domain's role takes effect by what it implies, and none that all share implies it.
+    let local = cloud.make("role", &admin, json!({"name": "local", "domain_id": "default"})).await;
+    let rob = cloud.make("user", &admin, json!({"name": "rob", "password": "pw"})).await;
+    cloud.done("PUT", &format!("/v3/projects/{ADMIN_PROJECT}/users/{rob}/roles/{local}"), &admin).await;
+    let scope = json!({"project": {"id": ADMIN_PROJECT}});
+    cloud.log_in(json!({"id": rob}), "pw", scope.clone()).await.of(401);
+    let effective = format!("/v3/role_assignments?effective&user.id={rob}");
+    assert_eq!(cloud.get(&effective, &admin).await["role_assignments"], json!([]));
+    let local_path = format!("/v3/roles/{local}/implies/{first}");
+    cloud.call("PUT", &local_path, &admin, Value::Null).await.of(201);
+    let shown = cloud.log_in(json!({"id": rob}), "pw", scope).await.of(201);
+    assert_eq!(field(&shown["token"]["roles"], "name"), ["first"]);
+    cloud.call("PUT", &format!("/v3/roles/{first}/implies/{local}"), &admin, Value::Null).await.of(403);
     let up = cloud.role("admin").await;
     cloud.call("PUT", &format!("/v3/roles/{first}/implies/{up}"), &admin, Value::Null).await.of(403);
     cloud.done("DELETE", &format!("/v3/roles/{second}"), &admin).await;

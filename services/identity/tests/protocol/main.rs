@@ -12,6 +12,7 @@ mod passwords;
 mod postgres;
 mod resources;
 mod tokens;
+mod trusts;
 
 use cloud::{Cloud, Scenario};
 
@@ -38,5 +39,6 @@ scenarios! {
     credentials: ec2_credentials, application_credentials, secrets_are_sealed;
     passwords: old_passwords_are_remembered, a_password_stays_a_while, passwords_expire, operators_need_no_token;
     matrix: nothing_is_open_to_who_has_no_business_there;
+    trusts: trusts_lend_roles, trusts_are_listed, trusts_are_used_up_and_expire, trusts_follow_their_trustor, nobody_lends_what_is_not_theirs;
     bad_input: what_is_wrong_is_told, other_projects_are_closed, forged_tokens_are_none;
 }

@@ -70,6 +70,13 @@ const REQUESTS: &[(&str, &str, &str)] = &[
     ),
     ("POST", "/v3/ec2tokens", r#"{"credentials": {"access": "KEY"}}"#),
     ("POST", "/v3/s3tokens", r#"{"credentials": {"access": "KEY", "signature": "AAAA", "token": "AAAA"}}"#),
+    ("GET", "/v3/OS-TRUST/trusts", ""),
+    ("GET", "/v3/OS-TRUST/trusts?trustor_user_id=USER", ""),
+    (
+        "POST",
+        "/v3/OS-TRUST/trusts",
+        r#"{"trust": {"trustor_user_id": "USER", "trustee_user_id": "USER", "impersonation": true, "project_id": "PROJECT", "roles": [{"id": "ROLE"}]}}"#,
+    ),
     ("GET", "/v3/regions", ""),
     ("POST", "/v3/regions", r#"{"region": {"id": "mine"}}"#),
     ("DELETE", "/v3/regions/RegionOne", ""),

@@ -2,103 +2,57 @@
 
 use crate::cloud::Cloud;
 use ringfort_db::Db;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
+use ringfort_test_support::PostgresServer;
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-
-struct Server {
-    child: Child,
-    folder: TempDir,
-}
-
-/// The folder of PostgreSQL's programs, the newest one.
-fn programs() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL: `make prepare-test` first");
-    let newest = versions
-        .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-        .filter(|bin| bin.join("initdb").exists());
-    newest.max().expect("PostgreSQL has an initdb")
-}
-
-/// A command that does not run as root, which PostgreSQL refuses.
-fn command(program: &Path, owner: bool) -> Command {
-    if !owner {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-    command
-}
-
-impl Server {
-    fn start() -> Self {
-        let is_root = std::fs::metadata("/proc/self").is_ok_and(|facts| {
-            use std::os::unix::fs::MetadataExt;
-            facts.uid() == 0
-        });
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        if is_root {
-            let chown = Command::new("chown").arg("postgres").arg(folder.path()).status().unwrap();
-            assert!(chown.success());
-        }
-        let made = command(&programs().join("initdb"), is_root)
-            .args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C", "--username=postgres", "-D"])
-            .arg(&data)
-            .output()
-            .unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        // Only through a socket in its own folder: no port to collide on.
-        let child = command(&programs().join("postgres"), is_root)
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
-            .arg(folder.path())
-            .arg("-D")
-            .arg(&data)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, folder }
-    }
-
-    fn url(&self, database: &str) -> String {
-        let folder = self.folder.path().display().to_string().replace('/', "%2F");
-        format!("postgres://postgres@{folder}/{database}")
-    }
-
-    async fn database(&self, name: &str) -> Db {
-        let began = Instant::now();
-        let server = loop {
-            match Db::postgres(&self.url("postgres")).await {
-                Ok(db) => break db,
-                Err(error) => assert!(began.elapsed() < START_LIMIT, "{error:?}"),
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        };
-        // Outside a transaction, as PostgreSQL asks.
-        server.fetch(&format!("CREATE DATABASE {name}"), &[]).await.unwrap();
-        server.close().await;
-        Db::postgres(&self.url(name)).await.unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+async fn database(server: &PostgresServer, name: &str) -> Db {
+    Db::postgres(&server.database(name)).await.unwrap()
 }
 
 #[tokio::test]
 async fn all_scenarios_on_postgresql() {
-    let server = Server::start();
+    let server = PostgresServer::start();
     for (name, scenario) in crate::all() {
         println!("{name}");
-        let db = server.database(name).await;
+        let db = database(&server, name).await;
         scenario(Cloud::on(db.clone(), None).await).await;
         db.close().await;
     }
+}
+
+/// Transactions that meet are run again as long as they read what they read.
+#[tokio::test]
+async fn transactions_that_meet_are_run_again() {
+    let server = PostgresServer::start();
+    let db = database(&server, "meetings").await;
+    db.execute("CREATE TABLE counters (id TEXT PRIMARY KEY, n BIGINT NOT NULL)", &[]).await.unwrap();
+    db.execute("INSERT INTO counters (id, n) VALUES ('a', 0), ('b', 0)", &[]).await.unwrap();
+    let add = "UPDATE counters SET n = n + 1 WHERE id = $1";
+    let adding = (0..8).map(async |_| db.execute(add, &["a".into()]).await);
+    for done in futures_util::future::join_all(adding).await {
+        assert_eq!(done.unwrap(), 1);
+    }
+    let count = async |id: &str| {
+        db.fetch("SELECT n FROM counters WHERE id = $1", &[id.into()]).await.unwrap()[0].int(0)
+    };
+    assert_eq!(count("a").await, 8);
+
+    // Each reads what the other writes: the second commits only if that is still so.
+    for (read_again, wanted) in [(false, true), (true, false)] {
+        let (mut first, mut second) = (db.begin().await.unwrap(), db.begin().await.unwrap());
+        first.fetch("SELECT n FROM counters WHERE id = 'b'", &[]).await.unwrap();
+        let read = if read_again { "a" } else { "none" };
+        second.fetch("SELECT n FROM counters WHERE id = $1", &[read.into()]).await.unwrap();
+        first.execute(add, &["a".into()]).await.unwrap();
+        first.commit().await.unwrap();
+        let added = match second.execute(add, &["a".into()]).await {
+            Ok(_) => second.commit().await,
+            Err(error) => Err(error),
+        };
+        assert_eq!(added.is_ok(), wanted, "{added:?}");
+        if let Err(error) = added {
+            assert_eq!(error.kind(), ringfort_core::ErrorKind::Unavailable);
+        }
+    }
+    assert_eq!(count("a").await, 8 + 2 + 1);
+    db.close().await;
 }

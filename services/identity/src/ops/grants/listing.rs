@@ -92,6 +92,7 @@ async fn effective(store: &Store, wanted: &Wanted) -> Result<BTreeSet<Assignment
         Some(Actor::User(id)) => store.held_by(id).await?,
         _ => store.assignments(None, None, None, None).await?,
     };
+    let named = roles::by_id(store).await?;
     let mut found = BTreeSet::new();
     for one in given {
         let users: Vec<String> = match (&one.actor, &wanted.actor) {
@@ -109,9 +110,10 @@ async fn effective(store: &Store, wanted: &Wanted) -> Result<BTreeSet<Assignment
             .iter()
             .filter(|target| wanted.targets.as_ref().is_none_or(|wanted| wanted.contains(target)))
         {
-            for role_id in
-                roles.iter().filter(|id| wanted.role_id.as_ref().is_none_or(|wanted| wanted == *id))
-            {
+            let asked = |id: &&String| wanted.role_id.as_ref().is_none_or(|wanted| wanted == *id);
+            // A role of a domain takes effect by what it implies alone.
+            let effective = |id: &&String| named.get(*id).is_some_and(|role| role["domain_id"].is_null());
+            for role_id in roles.iter().filter(|id| asked(id) && effective(id)) {
                 found.extend(users.iter().map(|user| Assignment {
                     actor: Actor::User(user.clone()),
                     target: target.clone(),

@@ -67,19 +67,19 @@ lint: prepare-test
 	cargo deny --log-level error --offline --config .deny.toml check bans licenses sources
 
 # The runner's own summary closes the output.
-# The fuzz crate is named so that the others are built once, with its features, and not again for the tests.
+# The fuzz crate and the SDK's are named so that the others are built once, with their features, and not again for the tests.
 test: lint trim
-	cargo build --release --locked -p ringfort-appliance -p ringfort-bench -p ringfort-fuzz
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench -p ringfort-fuzz -p ringfort-acceptance-aws-sdk
 	cargo nextest run --release --locked --workspace
 
 test-nightly: lint trim
-	cargo build --release --locked -p ringfort-appliance -p ringfort-bench -p ringfort-fuzz
+	cargo build --release --locked -p ringfort-appliance -p ringfort-bench -p ringfort-fuzz -p ringfort-acceptance-aws-sdk
 	PROPTEST_CASES=$${PROPTEST_CASES:-2000} cargo nextest run --release --locked --workspace --profile nightly
 
 # Only the tests of the built binary with real clients.
 acceptance: prepare-test trim
 	cargo build --release --locked -p ringfort-appliance
-	cargo nextest run --release --locked -p ringfort-acceptance
+	cargo nextest run --release --locked -p ringfort-acceptance -p ringfort-acceptance-aws-sdk
 
 # Ceph's tests of S3, from a clone of their repository: make s3-tests S3_TESTS=FOLDER
 s3-tests: prepare-test trim

@@ -8,7 +8,7 @@ use crate::containers::{ATTEMPTS, crowded};
 use crate::store::{CallError, decoded};
 use crate::{
     AccountInfo, ContainerEntry, ContainerListRequest, ContainerListing, ContainerStats, ObjectError,
-    ObjectStore,
+    ObjectStore, PolicyUse,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ringfort_core::HybridTime;
@@ -16,6 +16,7 @@ use ringfort_object_model::{
     AccountRecord, Command, ContainerItem, KeyRange, Query, Refusal, ShardId, account_slot, decode_account,
     decode_container_items,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,9 +33,9 @@ const KEPT_TIMES: u32 = 10;
 pub(crate) type SharedTotals = tokio::sync::Mutex<Option<Totals>>;
 
 /// What the containers of an account held at a time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Totals {
-    stats: ContainerStats,
+    by_policy: BTreeMap<u16, PolicyUse>,
     good_until: Instant,
 }
 
@@ -122,20 +123,21 @@ impl ObjectStore {
     /// When the cluster does not answer.
     pub async fn account(&self, account: &str) -> Result<AccountInfo, ObjectError> {
         let Some(record) = self.account_record(account).await? else { return Ok(AccountInfo::default()) };
-        let stats =
-            if record.containers == 0 { ContainerStats::default() } else { self.totals(account).await? };
+        let policies =
+            if record.containers == 0 { BTreeMap::default() } else { self.totals(account).await? };
         let known = |time: HybridTime| Some(time).filter(|time| time.0 > 0);
         Ok(AccountInfo {
             containers: record.containers,
-            objects: stats.objects,
-            bytes: stats.bytes,
+            objects: policies.values().map(|used| used.stats.objects).sum(),
+            bytes: policies.values().fold(0, |sum, used| sum.saturating_add(used.stats.bytes)),
+            policies: policies.into_iter().collect(),
             metadata: record.metadata,
             created: known(record.created),
             modified: known(HybridTime(record.revision)),
         })
     }
 
-    async fn totals(&self, account: &str) -> Result<ContainerStats, ObjectError> {
+    async fn totals(&self, account: &str) -> Result<BTreeMap<u16, PolicyUse>, ObjectError> {
         let shared = match self.inner.totals.get(account) {
             Some(shared) => shared,
             None => {
@@ -145,26 +147,28 @@ impl ObjectStore {
             }
         };
         let mut totals = shared.lock().await;
-        if let Some(totals) = totals.filter(|totals| Instant::now() < totals.good_until) {
-            return Ok(totals.stats);
+        if let Some(totals) = totals.as_ref().filter(|totals| Instant::now() < totals.good_until) {
+            return Ok(totals.by_policy.clone());
         }
         let begun = Instant::now();
-        let stats = self.count_all(account).await?;
+        let by_policy = self.count_all(account).await?;
         let kept = KEPT_MIN.max(begun.elapsed() * KEPT_TIMES);
-        *totals = Some(Totals { stats, good_until: Instant::now() + kept });
-        Ok(stats)
+        *totals = Some(Totals { by_policy: by_policy.clone(), good_until: Instant::now() + kept });
+        Ok(by_policy)
     }
 
-    async fn count_all(&self, account: &str) -> Result<ContainerStats, ObjectError> {
+    async fn count_all(&self, account: &str) -> Result<BTreeMap<u16, PolicyUse>, ObjectError> {
         let mut request =
             ContainerListRequest { limit: PAGE, stats: true, ..ContainerListRequest::default() };
-        let mut all = ContainerStats::default();
+        let mut all: BTreeMap<u16, PolicyUse> = BTreeMap::new();
         loop {
             let page = self.containers(account, &request).await?;
             for entry in &page.entries {
-                if let ContainerEntry::Container { stats: Some(stats), .. } = entry {
-                    all.objects += stats.objects;
-                    all.bytes = all.bytes.saturating_add(stats.bytes);
+                if let ContainerEntry::Container { policy, stats: Some(stats), .. } = entry {
+                    let used = all.entry(*policy).or_default();
+                    used.containers += 1;
+                    used.stats.objects += stats.objects;
+                    used.stats.bytes = used.stats.bytes.saturating_add(stats.bytes);
                 }
             }
             if !page.truncated {

@@ -210,7 +210,26 @@ impl ObjectStore {
     /// [`ObjectError::ContainerNotEmpty`] if it holds any version or delete marker. Uploads under way are aborted.
     pub async fn delete_container(&self, account: &str, name: &str) -> Result<(), ObjectError> {
         let (store, account, name) = (self.clone(), account.to_owned(), name.to_owned());
-        self.owned(async move { store.delete_steps(&account, &name).await }).await
+        self.owned(async move {
+            match store.delete_steps(&account, &name).await {
+                // What nobody sees any more keeps no container.
+                Err(ObjectError::ContainerNotEmpty) if store.expire_in(&account, &name).await? => {
+                    store.delete_steps(&account, &name).await
+                }
+                done => done,
+            }
+        })
+        .await
+    }
+
+    /// Removes what has expired in a container, and elsewhere in the slots of its shards. Whether there was anything.
+    async fn expire_in(&self, account: &str, name: &str) -> Result<bool, ObjectError> {
+        let Some(record) = self.fetch_record(account, name).await? else { return Ok(false) };
+        let mut any = false;
+        for index in 0..record.shards.len() {
+            any |= self.expire(record.shard(index).slot()).await?;
+        }
+        Ok(any)
     }
 
     async fn delete_steps(&self, account: &str, name: &str) -> Result<(), ObjectError> {

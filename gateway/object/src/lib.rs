@@ -47,6 +47,6 @@ pub use types::{
     ContainerListRequest, ContainerListing, ContainerPage, ContainerStats, ContainerSummary, CopyDone,
     CopyOptions, CreateContainer, Created, DeleteDone, DeleteItem, DeleteOptions, GetOptions, LateChecksums,
     ListEntry, ListRequest, ListedObject, ListedVersion, ObjectBody, ObjectInfo, ObjectPart, ObjectPath,
-    ObjectReader, PartInfo, PartOptions, PartPage, PutDone, PutOptions, RangeSpec, ReadConditions,
+    ObjectReader, PartInfo, PartOptions, PartPage, PolicyUse, PutDone, PutOptions, RangeSpec, ReadConditions,
     UpdateOptions, UploadEntry, UploadListRequest, UploadPage, VersionEntry, VersionListRequest, VersionPage,
 };

@@ -68,7 +68,7 @@ impl ObjectStore {
     /// When a slot does not answer; what is left is done the next time.
     pub async fn reconcile(&self, slot: SlotId) -> Result<(), ObjectError> {
         self.deliver(slot).await?;
-        self.expire(slot).await
+        self.expire(slot).await.map(drop)
     }
 
     async fn deliver(&self, slot: SlotId) -> Result<(), ObjectError> {
@@ -141,11 +141,14 @@ impl ObjectStore {
         Ok(answer)
     }
 
-    async fn expire(&self, slot: SlotId) -> Result<(), ObjectError> {
+    /// Removes what has expired in `slot`. Whether there was anything.
+    pub(crate) async fn expire(&self, slot: SlotId) -> Result<bool, ObjectError> {
+        let mut any = false;
         loop {
             let now = ringfort_runtime::wall_us() / 1_000_000;
             let (payload, _) = self.query(slot, &Query::Expiring { before: now, limit: BATCH }).await?;
             let expired = decoded(decode_expiring(&payload))?;
+            any |= !expired.is_empty();
             let (full, mut waiting) = (expired.len() == BATCH as usize, false);
             let removals = expired.into_iter().map(|(shard, key, stamp, at)| async move {
                 let command = Command::Expire { shard, key: &key, stamp, at };
@@ -161,7 +164,7 @@ impl ObjectStore {
                 }
             }
             if !full || waiting {
-                return Ok(());
+                return Ok(any);
             }
         }
     }

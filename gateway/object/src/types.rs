@@ -153,6 +153,15 @@ pub struct ContainerListing {
     pub next_marker: String,
 }
 
+/// What the containers of one policy hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PolicyUse {
+    /// Containers.
+    pub containers: u64,
+    /// What they hold together.
+    pub stats: ContainerStats,
+}
+
 /// An account as its records tell. One that was never used is there too, with nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountInfo {
@@ -162,6 +171,8 @@ pub struct AccountInfo {
     pub objects: u64,
     /// Bytes of all containers; as `objects`.
     pub bytes: u64,
+    /// The same by policy, of those that have containers; as `objects`.
+    pub policies: Vec<(u16, PolicyUse)>,
     /// Metadata of the account.
     pub metadata: Vec<(String, String)>,
     /// When it was used first, if that is known.

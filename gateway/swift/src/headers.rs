@@ -86,7 +86,8 @@ impl Kind {
     }
 }
 
-/// The metadata that a request gives: names in lower case and without the prefix. An empty value removes.
+/// The metadata that a request gives: names in lower case and without the prefix. An empty value removes
+/// from accounts and containers, whose metadata grow; those of an object come all at once, and one may be empty.
 pub(crate) fn metadata(headers: &HeaderMap, kind: Kind, config: &SwiftConfig) -> Result<Pairs> {
     let mut found: Pairs = Vec::new();
     let (mut count, mut bytes) = (0, 0);

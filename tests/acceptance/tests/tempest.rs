@@ -97,3 +97,23 @@ fn tempest_identity() {
     let own = passed.iter().filter(|name| name.starts_with("tempest.api.identity.v3."));
     println!("tempest.api.identity.v3: {} of 26 passed", own.count());
 }
+
+/// The object store: what interoperability requires, and the rest.
+#[test]
+fn tempest_object_storage() {
+    let server = Server::with(&["--devices", "3", "--policy", "replicated:3"]).start().unwrap();
+    // Who may set quotas of accounts; a cloud has such a role if its operator makes it.
+    let openstack = Tool::new(&venv_program("openstack").unwrap()).clean_home(server.scratch());
+    let openrc = server.openrc().unwrap();
+    let openstack = openrc.iter().fold(openstack, |tool, (name, value)| tool.env(name, value));
+    openstack.args(&["role", "create", "ResellerAdmin"]).run().unwrap();
+    let passed = run_suite(
+        &server,
+        "object storage",
+        r"^tempest\.api\.object_storage\.",
+        "tempest_objects_failing.txt",
+    );
+    let required = listed("tempest_objects_required.txt");
+    assert_eq!(required.len(), 56);
+    assert!(required.is_subset(&passed), "required: {:?}", required.difference(&passed));
+}

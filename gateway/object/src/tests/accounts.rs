@@ -4,7 +4,7 @@ use super::cluster::World;
 use super::{at, make_box, put};
 use crate::{
     ContainerEntry, ContainerListRequest, ContainerStats, CreateContainer, ListEntry, ListRequest,
-    ObjectError,
+    ObjectError, PolicyUse,
 };
 use futures_util::future::join_all;
 
@@ -17,6 +17,8 @@ async fn an_account_counts_its_containers_and_keeps_metadata() {
     put(store, "a", b"12345").await;
     let info = store.account("acct").await.unwrap();
     assert_eq!((info.containers, info.objects, info.bytes), (1, 1, 5));
+    let used = PolicyUse { containers: 1, stats: ContainerStats { objects: 1, bytes: 5 } };
+    assert_eq!(info.policies, [(0, used)]);
     assert!(info.created.is_some() && info.modified.is_none());
     let changes = (0..15_u32).map(|number| {
         store.update_account_metadata("acct", move |metadata| {

@@ -317,6 +317,22 @@ async fn expired_objects_go() {
 }
 
 #[tokio::test]
+async fn what_has_expired_keeps_no_container() {
+    let world = World::new();
+    make_box(&world.store).await;
+    let attributes = crate::Attributes { expires_at: Some(1), ..Default::default() };
+    let options = PutOptions { attributes, ..PutOptions::default() };
+    world.store.put(&at("gone"), options.clone(), body(b"x")).await.unwrap();
+    put(&world.store, "stays", b"x").await;
+    let refused = world.store.delete_container("acct", "box").await;
+    assert!(matches!(refused, Err(ObjectError::ContainerNotEmpty)));
+    assert_eq!(world.store.container("acct", "box").await.unwrap().versions, 1);
+    world.store.put(&at("gone"), options, body(b"x")).await.unwrap();
+    world.store.delete(&at("stays"), Default::default()).await.unwrap();
+    world.store.delete_container("acct", "box").await.unwrap();
+}
+
+#[tokio::test]
 async fn any_number_of_expired_objects_goes_in_one_round() {
     let world = World::new();
     make_box(&world.store).await;

@@ -11,6 +11,7 @@ use crate::listing::Format;
 use crate::quota;
 use http::header::{ACCEPT_RANGES, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
+use ringfort_core::HybridTime;
 use ringfort_http::RequestBody;
 use ringfort_object::AccountInfo;
 
@@ -69,20 +70,35 @@ impl SwiftGateway {
         };
         let out = response.headers_mut();
         out.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-        push_account(out, call, &account);
+        push_account(out, &account);
+        self.push_policies(out, &account);
+        if !call.is_owner() {
+            crate::authorize::strip_owners(out);
+        }
         Ok(response)
+    }
+
+    /// What the containers of each policy hold.
+    fn push_policies(&self, out: &mut HeaderMap, account: &AccountInfo) {
+        for (policy, used) in &account.policies {
+            let Some(name) = self.policy_name(*policy) else { continue };
+            let name = format!("x-account-storage-policy-{}", name.to_ascii_lowercase());
+            headers::put(out, &format!("{name}-container-count"), used.containers);
+            headers::put(out, &format!("{name}-object-count"), used.stats.objects);
+            headers::put(out, &format!("{name}-bytes-used"), used.stats.bytes);
+        }
     }
 }
 
-fn push_account(out: &mut HeaderMap, call: &Call, account: &AccountInfo) {
+fn push_account(out: &mut HeaderMap, account: &AccountInfo) {
     let known = &account.metadata;
     out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers::put(out, "x-account-container-count", account.containers);
     headers::put(out, "x-account-object-count", account.objects);
     headers::put(out, "x-account-bytes-used", account.bytes);
-    if let Some(created) = account.created {
-        headers::put(out, "x-timestamp", clock::timestamp(created));
-    }
+    // An account that was never used is as old as the question.
+    let created = account.created.unwrap_or_else(|| HybridTime(ringfort_runtime::wall_us()));
+    headers::put(out, "x-timestamp", clock::timestamp(created));
     for (name, value) in containers::user(known, Kind::Account) {
         headers::put(out, name, value);
     }
@@ -96,8 +112,5 @@ fn push_account(out: &mut HeaderMap, call: &Call, account: &AccountInfo) {
     }
     if let Some(list) = containers::get(known, LIST) {
         headers::put(out, LIST, list);
-    }
-    if !call.is_owner() {
-        crate::authorize::strip_owners(out);
     }
 }

@@ -53,7 +53,6 @@ impl SwiftGateway {
     /// What a POST says of an object.
     fn posted(&self, call: &Call) -> Result<Posted> {
         let head = &call.parts.headers;
-        let given = metadata(head, Kind::Object, &self.inner.config)?;
         let content_type = headers::filled(head, "content-type")?.map(str::to_owned);
         let mut system = Vec::new();
         for name in SYSTEM {
@@ -61,7 +60,7 @@ impl SwiftGateway {
                 system.push((name.to_owned(), value.to_owned()));
             }
         }
-        let metadata = given.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let metadata = metadata(head, Kind::Object, &self.inner.config)?;
         Ok(Posted { metadata, content_type, system, expires_at: expiry(head)? })
     }
 }

@@ -93,7 +93,7 @@ impl SwiftGateway {
         };
         let mut attributes = Attributes {
             content_type: Some(content_type),
-            metadata: given_metadata(head, self)?,
+            metadata: metadata(head, Kind::Object, &self.inner.config)?,
             expires_at: expiry(head)?,
             ..Attributes::default()
         };
@@ -196,11 +196,6 @@ impl SwiftGateway {
 /// What a static link points to.
 struct Found {
     info: ringfort_object::ObjectInfo,
-}
-
-fn given_metadata(head: &HeaderMap, gateway: &SwiftGateway) -> Result<headers::Pairs> {
-    let given = metadata(head, Kind::Object, &gateway.inner.config)?;
-    Ok(given.into_iter().filter(|(_, value)| !value.is_empty()).collect())
 }
 
 /// `X-Object-Manifest` names a container and a prefix.

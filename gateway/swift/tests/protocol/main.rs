@@ -6,4 +6,5 @@ mod access;
 mod bad_input;
 mod client;
 mod large;
+mod metadata;
 mod uploads;

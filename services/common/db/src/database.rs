@@ -5,7 +5,7 @@ use crate::value::{for_postgres, for_sqlite};
 use crate::{DbError, Row, Value};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, PgPool, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Sqlite, SqlitePool};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -52,7 +52,16 @@ impl Db {
         let pool = || {
             SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(None).max_lifetime(None)
         };
-        let writes = pool().max_connections(1).connect_with(options.clone()).await?;
+        // SQLite takes a transaction back by itself when the disk is full, and then there is none to roll back: sqlx counts
+        // it as open for ever, and begins no other on that connection.
+        let writes = pool().max_connections(1).after_release(|connection, _| {
+            Box::pin(async move {
+                // What is dropped is rolled back now.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        });
+        let writes = writes.connect_with(options.clone()).await?;
         let readers = options.create_if_missing(false).pragma("query_only", "ON");
         let reads = pool().max_connections(SQLITE_READERS).connect_with(readers).await?;
         Ok(Self(Engine::Sqlite { reads, writes }))
@@ -204,6 +213,12 @@ mod tests {
         left.execute(insert, &["b".into(), Value::Int(None), "x".into()]).await.unwrap();
         assert_eq!(left.fetch("SELECT COUNT(*) FROM things", &[]).await.unwrap()[0].int(0), 2);
         drop(left);
+        // As it does by itself when the disk is full.
+        let mut taken_back = db.begin().await.unwrap();
+        taken_back.execute(insert, &["c".into(), Value::Int(None), "x".into()]).await.unwrap();
+        taken_back.execute("ROLLBACK", &[]).await.unwrap();
+        drop(taken_back);
+        assert_eq!(db.execute("DELETE FROM things WHERE id = $1", &["c".into()]).await.unwrap(), 0);
         db.close().await;
         let db = Db::sqlite(&path).await.unwrap();
         assert_eq!(db.migrate("test", &STEPS).await.unwrap(), 1);

@@ -13,6 +13,7 @@ mod rclone;
 mod restic;
 mod s3cmd;
 mod s3fs;
+mod swift;
 
 use ringfort_acceptance::{Keys, Server, Tool, package_folder, stream_of, venv_program};
 use std::cell::Cell;

@@ -8,9 +8,8 @@ use crate::telemetry;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use ringfort_core::{DeviceId, ErrorKind, with_causes};
-use ringfort_http::RequestId;
+use ringfort_http::{IncomingBody, RequestId};
 use ringfort_runtime::TaskGroup;
 use ringfort_storage_node::{DeviceConfig, NodeConfig, NodeError, StorageNode};
 use serde::Serialize;
@@ -84,7 +83,7 @@ impl AdminService {
     }
 
     /// Answers one request. The work runs in a task of its own: a command that is interrupted halves nothing.
-    pub(crate) async fn handle(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(crate) async fn handle(self, request: Request<IncomingBody>) -> Response<Full<Bytes>> {
         let id = request.extensions().get::<RequestId>().copied();
         let inner = Arc::clone(&self.inner);
         let done = self.inner.tasks.spawn(async move { inner.route(request).await }).await;
@@ -109,7 +108,7 @@ impl AdminService {
 }
 
 impl Inner {
-    async fn route(&self, request: Request<Incoming>) -> Reply {
+    async fn route(&self, request: Request<IncomingBody>) -> Reply {
         let path = request.uri().path().to_owned();
         let force = request.uri().query() == Some("force=true");
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
@@ -243,7 +242,7 @@ impl Running {
 }
 
 /// Hands a request of the identity service's API on to it.
-async fn identity_call(running: &Running, request: Request<Incoming>) -> Reply {
+async fn identity_call(running: &Running, request: Request<IncomingBody>) -> Reply {
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let target = target.strip_prefix("/v1/identity").unwrap_or_default().to_owned();
     let method = request.method().clone();
@@ -252,12 +251,12 @@ async fn identity_call(running: &Running, request: Request<Incoming>) -> Reply {
     answer.map_err(|(status, reason)| Refusal::Identity(status, reason))
 }
 
-async fn read_body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
+async fn read_body(request: Request<IncomingBody>) -> Result<Bytes, Refusal> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
     Ok(body.map_err(|error| Refusal::BadBody(error.to_string()))?.to_bytes())
 }
 
-async fn read_json<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
+async fn read_json<T: DeserializeOwned>(request: Request<IncomingBody>) -> Result<T, Refusal> {
     let body = read_body(request).await?;
     serde_json::from_slice(&body).map_err(|error| Refusal::BadBody(error.to_string()))
 }

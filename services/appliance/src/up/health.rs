@@ -8,9 +8,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use metrics_exporter_prometheus::PrometheusHandle;
-use ringfort_http::{RequestId, Server};
+use ringfort_http::{IncomingBody, RequestId, Server};
 use ringfort_storage_node::{NodeStatus, StorageNode};
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ impl Health {
         self.phase.store(Arc::new(Phase::Stopping));
     }
 
-    pub(super) async fn handle(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn handle(self, request: Request<IncomingBody>) -> Response<Full<Bytes>> {
         let readable = matches!(*request.method(), Method::GET | Method::HEAD);
         let (status, kind, text) = match request.uri().path() {
             "/metrics" | "/health/live" | "/health/ready" if !readable => {

@@ -1,6 +1,8 @@
 //! One connection: what the sweeper needs to know about it, kept in a few atomics by the I/O wrapper and the service.
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
@@ -57,6 +59,9 @@ pub(crate) struct ConnectionState {
     moved_ms: AtomicU64,
     read_waits: AtomicBool,
     write_waits: AtomicBool,
+    /// Number of the present request, and of the last one of which nothing more is expected from the client.
+    request: AtomicU64,
+    heard: AtomicU64,
 }
 
 impl ConnectionState {
@@ -70,6 +75,8 @@ impl ConnectionState {
             moved_ms: AtomicU64::new(now),
             read_waits: AtomicBool::new(false),
             write_waits: AtomicBool::new(false),
+            request: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
         }
     }
 
@@ -86,16 +93,27 @@ impl ConnectionState {
         let now = self.clock.now_ms();
         self.since_ms.store(now, Ordering::Relaxed);
         self.moved_ms.store(now, Ordering::Relaxed);
+        if phase == Phase::Busy {
+            self.request.fetch_add(1, Ordering::Relaxed);
+        }
         self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// The request has come whole, or nobody wants the rest of it.
+    fn hear(&self, request: u64) {
+        self.heard.fetch_max(request, Ordering::Relaxed);
     }
 
     pub(crate) fn in_phase_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(self.since_ms.load(Ordering::Relaxed))
     }
 
-    /// How long the client has kept us waiting, if it does.
+    /// How long the client has kept us waiting, if it does. The connection is read while a request is worked on, too, to
+    /// notice a client that leaves: that is no waiting.
     pub(crate) fn stalled_ms(&self, now_ms: u64) -> Option<u64> {
-        let waits = self.read_waits.load(Ordering::Relaxed) || self.write_waits.load(Ordering::Relaxed);
+        let heard = self.heard.load(Ordering::Relaxed) == self.request.load(Ordering::Relaxed);
+        let reads = self.read_waits.load(Ordering::Relaxed) && !heard;
+        let waits = reads || self.write_waits.load(Ordering::Relaxed);
         waits.then(|| now_ms.saturating_sub(self.moved_ms.load(Ordering::Relaxed)))
     }
 
@@ -221,6 +239,54 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for NotedStream<T> {
             Linger::new()
         });
         linger.poll(inner, cx)
+    }
+}
+
+/// The body of a request, on its way from the client: with it the port knows who waits for whom.
+#[derive(Debug)]
+pub struct IncomingBody {
+    inner: Incoming,
+    state: Arc<ConnectionState>,
+    request: u64,
+}
+
+impl IncomingBody {
+    pub(crate) fn new(inner: Incoming, state: Arc<ConnectionState>) -> Self {
+        let request = state.request.load(Ordering::Relaxed);
+        if inner.is_end_stream() {
+            state.hear(request);
+        }
+        Self { inner, state, request }
+    }
+}
+
+impl Drop for IncomingBody {
+    fn drop(&mut self) {
+        self.state.hear(self.request);
+    }
+}
+
+impl Body for IncomingBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.inner.is_end_stream() {
+            self.state.hear(self.request);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

@@ -23,6 +23,7 @@ mod sweeper;
 mod tls;
 
 pub use body::{BoxError, Pieces, ReplyBody, RequestBody, boxed};
+pub use connection::IncomingBody;
 pub use form::{Form, FormError, PartHead, header_attributes};
 pub use limits::Limits;
 pub use listener::{Encrypted, Listener};

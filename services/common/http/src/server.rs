@@ -1,6 +1,6 @@
 //! The accept loop, and the life of a port.
 
-use crate::connection::{ConnectionState, NotedBody, NotedStream, Phase, RequestGuard};
+use crate::connection::{ConnectionState, IncomingBody, NotedBody, NotedStream, Phase, RequestGuard};
 use crate::meter::Meter;
 use crate::sweeper::Sweeper;
 use crate::{Encrypted, Limits, Listener, RequestId};
@@ -80,7 +80,7 @@ impl Server {
     ) -> Self
     where
         L: Listener,
-        S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        S: Fn(Request<IncomingBody>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -116,7 +116,7 @@ impl Server {
                         let id = next.fetch_add(1, Ordering::Relaxed);
                         let state = accepting.sweeper.add(id);
                         let service = service.clone();
-                        let service = move |mut request: Request<Incoming>| {
+                        let service = move |mut request: Request<IncomingBody>| {
                             if let Some(peer) = peer {
                                 request.extensions_mut().insert(peer);
                             }
@@ -183,7 +183,7 @@ async fn run_connection<T, S, F, B>(
     slot: tokio::sync::OwnedSemaphorePermit,
 ) where
     T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    S: Fn(Request<Incoming>) -> F + Send + Sync,
+    S: Fn(Request<IncomingBody>) -> F + Send + Sync,
     F: Future<Output = Response<B>> + Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -218,7 +218,7 @@ async fn answer<S, F, B>(
     mut request: Request<Incoming>,
 ) -> Result<Response<NotedBody<B, RequestGuard<impl FnOnce() + Send + 'static + use<S, F, B>>>>, Infallible>
 where
-    S: Fn(Request<Incoming>) -> F,
+    S: Fn(Request<IncomingBody>) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Data = Bytes>,
 {
@@ -237,6 +237,7 @@ where
         response
     } else {
         request.extensions_mut().insert(id);
+        let request = request.map(|body| IncomingBody::new(body, Arc::clone(state)));
         ringfort_runtime::with_request(id.number(), service(request)).await.map(Some)
     };
     let (mut head, body) = response.into_parts();

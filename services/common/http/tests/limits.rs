@@ -9,8 +9,7 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use ringfort_http::{Limits, RequestId, Server};
+use ringfort_http::{IncomingBody, Limits, RequestId, Server};
 use ringfort_runtime::TaskGroup;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,6 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// Longer than a client may stall, and than it takes to notice.
+const WORK: Duration = Duration::from_millis(2500);
 
 fn short() -> Limits {
     Limits {
@@ -30,8 +31,8 @@ fn short() -> Limits {
     }
 }
 
-/// Answers with the request id, after reading the whole body; `/slow` waits first.
-async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// Answers with the request id, after reading the whole body; `/slow` waits first, and `/work` waits then.
+async fn echo(request: Request<IncomingBody>) -> Response<Full<Bytes>> {
     let id = *request.extensions().get::<RequestId>().expect("the server sets it");
     let path = request.uri().path().to_owned();
     if path == "/slow" {
@@ -41,6 +42,9 @@ async fn echo(request: Request<Incoming>) -> Response<Full<Bytes>> {
         return Response::new(Full::from("no"));
     }
     let got = request.into_body().collect().await.map(|body| body.to_bytes().len());
+    if path == "/work" {
+        tokio::time::sleep(WORK).await;
+    }
     let text = if path == "/large" { "x".repeat(64 << 20) } else { format!("{id} {got:?}") };
     Response::new(Full::from(text))
 }
@@ -196,4 +200,18 @@ async fn a_stop_drains() {
     let answer = running.await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
     assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_long_answer_is_not_a_slow_one() {
+    let (server, address, _tasks) = start(short()).await;
+    for request in [
+        &b"GET /work HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"[..],
+        b"PUT /work HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc",
+        b"PUT /work HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ] {
+        let answer = talk(address, request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?} to {}", String::from_utf8_lossy(request));
+    }
+    server.stop(LIMIT).await;
 }

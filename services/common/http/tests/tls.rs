@@ -5,9 +5,8 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use rcgen::CertifiedKey;
-use ringfort_http::{CertificateError, Certificates, Encrypted, Limits, Server, TlsListener};
+use ringfort_http::{CertificateError, Certificates, Encrypted, IncomingBody, Limits, Server, TlsListener};
 use ringfort_runtime::TaskGroup;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -62,7 +61,7 @@ async fn start(certificates: &Certificates, tasks: &TaskGroup) -> (Server, Socke
     let address = port.local_addr().unwrap();
     let port = TlsListener::new(port, certificates, Duration::from_millis(300));
     let server =
-        Server::start("test", port, Limits::default(), tasks, |request: Request<Incoming>| async move {
+        Server::start("test", port, Limits::default(), tasks, |request: Request<IncomingBody>| async move {
             let encrypted = request.extensions().get::<Encrypted>().is_some();
             Response::new(Full::new(Bytes::from_static(if encrypted {
                 b"hello"

@@ -243,7 +243,7 @@ pub(crate) struct SuiteArgs {
     /// Keys in the greatest of the containers that are listed: those of 10^4, 10^6 and 10^7 keys that are no greater are.
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) list_keys_max: u64,
-    /// Only these scenarios: one-device, protected, upkeep, lists, three-devices, erasure, space; may be repeated.
+    /// Only these scenarios: one-device, protected, upkeep, three-devices, erasure, space, lists; may be repeated.
     #[arg(long)]
     pub(crate) only: Vec<String>,
     /// Client threads.

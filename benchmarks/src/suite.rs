@@ -69,10 +69,10 @@ const SCENARIOS: &[Scenario] = &[
     Scenario { name: "one-device", devices: 1, policy: "replicated:1", measure: one_device },
     Scenario { name: "protected", devices: 1, policy: "replicated:1", measure: protected },
     Scenario { name: "upkeep", devices: 1, policy: "replicated:1", measure: upkeep },
-    Scenario { name: "lists", devices: 1, policy: "replicated:1", measure: lists },
     Scenario { name: "three-devices", devices: 3, policy: "replicated:3", measure: three_devices },
     Scenario { name: "erasure", devices: 6, policy: "erasure:4+2", measure: erasure },
     Scenario { name: "space", devices: 1, policy: "replicated:1", measure: space },
+    Scenario { name: "lists", devices: 1, policy: "replicated:1", measure: lists },
 ];
 
 impl Scenario {

@@ -36,7 +36,7 @@ help:
 	@echo "make test-nightly  all tests, the long ones too, with more random cases"
 	@echo "make s3-tests      Ceph's tests of S3, from a clone of their repository (S3_TESTS=)"
 	@echo "make fuzz          every decoder on changing inputs (FUZZ_SECONDS=, FUZZ_TARGETS=)"
-	@echo "make bench         measure, and write docs/benchmarks.md"
+	@echo "make bench         measure, and write docs/benchmarks.md (BENCH_ARGS=)"
 	@echo "make bench-ring    compare the ring with Swift's builder, and write docs/ring-comparison.md"
 	@echo "make fmt, lint     format; format check and lints"
 
@@ -92,7 +92,7 @@ fuzz: prepare-build trim
 
 bench: prepare-build trim
 	cargo build --release --locked -p ringfort-appliance -p ringfort-bench
-	"$(CARGO_TARGET_DIR)/release/ringfort-bench" suite --server-bin "$(RINGFORT)" --data-root "$(BENCH_DATA)" --out docs/benchmarks.md
+	"$(CARGO_TARGET_DIR)/release/ringfort-bench" suite --server-bin "$(RINGFORT)" --data-root "$(BENCH_DATA)" --out docs/benchmarks.md $(BENCH_ARGS)
 
 # Swift's builder runs in the virtual environment of the tests.
 bench-ring: prepare-test trim

@@ -103,7 +103,10 @@ impl Report {
         }
         put(
             &mut out,
-            format_args!("\nReproduce with `make bench`, whose `BENCH_ARGS` change the settings of\n\n```sh\n{}\n```\n", self.command),
+            format_args!(
+                "\nReproduce with `make bench`, whose `BENCH_ARGS` change the settings of\n\n```sh\n{}\n```\n",
+                self.command
+            ),
         );
         out
     }

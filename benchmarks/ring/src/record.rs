@@ -121,7 +121,8 @@ mod tests {
     use crate::{ours, shapes};
 
     fn record() -> Recorded {
-        Recorded::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("swift-record.json")).unwrap()
+        let package = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+        Recorded::read(&Path::new(&package).join("swift-record.json")).unwrap()
     }
 
     /// Every scenario against the best that any run of Swift's builder came to. `make bench-ring` records anew.

@@ -85,6 +85,19 @@ fn nothing_is_left_for_later() {
     assert!(found.is_empty(), "unfinished: {found:#?}");
 }
 
+/// A program keeps no folder that it was built in: the cache of builds is shared by checkouts, one of which may be gone.
+#[test]
+fn no_program_remembers_where_it_was_built() {
+    let remembers: Vec<_> = rust_files()
+        .into_iter()
+        .filter(|(path, text)| {
+            !path.starts_with("tests/xtask") && text.contains("env!(\"CARGO_MANIFEST_DIR\")")
+        })
+        .map(|(path, _)| path)
+        .collect();
+    assert!(remembers.is_empty(), "ask the environment when it runs: {remembers:?}");
+}
+
 /// Nothing depends on the machine it was written on: no file names the checkout, the home or the cache of whoever runs this.
 #[test]
 fn no_file_names_a_machine() {

@@ -35,7 +35,7 @@ fn signature(policy: &str) -> String {
     hex::encode(key)
 }
 
-async fn post(world: &World, fields: &[(&str, &str)], file: &str) -> Answer {
+pub(crate) async fn post(world: &World, fields: &[(&str, &str)], file: &str) -> Answer {
     let mut body = String::new();
     for (name, value) in fields.iter().filter(|(_, value)| *value != "(none)") {
         body += &format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
@@ -54,7 +54,7 @@ async fn post(world: &World, fields: &[(&str, &str)], file: &str) -> Answer {
 }
 
 /// The fields of a good form, of which some are changed.
-async fn post_signed(world: &World, changes: &[(&str, &str)], file: &str) -> Answer {
+pub(crate) async fn post_signed(world: &World, changes: &[(&str, &str)], file: &str) -> Answer {
     let policy = policy(CONDITIONS);
     let (signature, signer) = (signature(&policy), Signer::new());
     let credential = format!("AKID/{}", signer.scope());
